@@ -141,7 +141,8 @@ impl Family {
 
     /// Whether the configuration or flags name what is checked.
     pub(crate) fn is_configured(self) -> bool {
-        Family::ALL.iter().position(|family| *family == self) >= Family::ALL.iter().position(|f| *f == Family::Postgres)
+        Family::ALL.iter().position(|family| *family == self)
+            >= Family::ALL.iter().position(|f| *f == Family::Postgres)
     }
 
     /// Its name on the command line.

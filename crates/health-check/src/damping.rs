@@ -175,8 +175,7 @@ impl Watched {
     /// The highest level up to the told one that the last runs have not cleared.
     fn held(&self, policy: &Policy) -> Level {
         let last = || self.samples.iter().rev().take(policy.clear);
-        let cleared =
-            |level: Level| last().count() == policy.clear && last().all(|s| s.seen.low < level);
+        let cleared = |level: Level| last().count() == policy.clear && last().all(|s| s.seen.low < level);
         let mut levels = [Level::Critical, Level::Warning].into_iter().filter(|l| *l <= self.told);
         levels.find(|level| !cleared(*level)).unwrap_or_default()
     }
@@ -204,13 +203,12 @@ mod tests {
     /// `w` for a warning, `c` for a critical, `.` for well: what is told of these values.
     fn told(values: &[f64], policy: &Policy) -> String {
         let mut watched = Watched::default();
-        let letter = |(n, value): (usize, &f64)| {
-            match watched.take_sample(seen(*value, policy), policy, minute(n)) {
+        let letter =
+            |(n, value): (usize, &f64)| match watched.take_sample(seen(*value, policy), policy, minute(n)) {
                 Level::Ok => '.',
                 Level::Warning => 'w',
                 Level::Critical => 'c',
-            }
-        };
+            };
         values.iter().enumerate().map(letter).collect()
     }
 

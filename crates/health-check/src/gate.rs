@@ -93,7 +93,10 @@ fn count_requests(source: &str, window: Duration, now: Timestamp) -> Result<Tall
 fn compare_versions(baseline: &Tally, candidate: &Tally, limits: &GateLimits) -> GateRecord {
     let mut reasons = Vec::new();
     let verdict = if candidate.requests < limits.min_requests {
-        reasons.push(format!("{} of {} requests that it takes to tell", candidate.requests, limits.min_requests));
+        reasons.push(format!(
+            "{} of {} requests that it takes to tell",
+            candidate.requests, limits.min_requests
+        ));
         // What already failed beyond the limit among so many as it takes needs no more requests.
         let certain = candidate.errors > limits.min_requests * limits.max_errors;
         if certain {
@@ -108,13 +111,19 @@ fn compare_versions(baseline: &Tally, candidate: &Tally, limits: &GateLimits) ->
         }
         if reasons.is_empty() { Verdict::Go } else { Verdict::Back }
     };
-    GateRecord { verdict, reasons, baseline: GateSide::of_tally(baseline), candidate: GateSide::of_tally(candidate) }
+    GateRecord {
+        verdict,
+        reasons,
+        baseline: GateSide::of_tally(baseline),
+        candidate: GateSide::of_tally(candidate),
+    }
 }
 
 fn over_limits(candidate: &Tally, limits: &GateLimits) -> Vec<String> {
     let share = candidate.error_share();
-    let errors = (share > limits.max_errors)
-        .then(|| format!("{} of its requests fail, at most {} may", percent(share), percent(limits.max_errors)));
+    let errors = (share > limits.max_errors).then(|| {
+        format!("{} of its requests fail, at most {} may", percent(share), percent(limits.max_errors))
+    });
     let times = candidate.p95().filter(|p95| *p95 > limits.max_p95).map(|p95| {
         format!("95 of 100 requests take up to {}, at most {} may", seconds(p95), seconds(limits.max_p95))
     });
@@ -128,7 +137,13 @@ fn worse_errors(baseline: &Tally, candidate: &Tally) -> Option<String> {
     let common = (baseline.errors + candidate.errors) / all;
     let spread = (common * (1.0 - common) * (1.0 / baseline.requests + 1.0 / candidate.requests)).sqrt();
     let worse = spread > 0.0 && (new - old) / spread > BEYOND_CHANCE;
-    worse.then(|| format!("{} of its requests fail, {} of the baseline's: that is no chance", percent(new), percent(old)))
+    worse.then(|| {
+        format!(
+            "{} of its requests fail, {} of the baseline's: that is no chance",
+            percent(new),
+            percent(old)
+        )
+    })
 }
 
 /// Of the baseline one request in twenty is slower than its 95th percentile, by definition; of the new version more than
@@ -136,11 +151,14 @@ fn worse_errors(baseline: &Tally, candidate: &Tally) -> Option<String> {
 fn slower(baseline: &Tally, candidate: &Tally) -> Option<String> {
     let (old, new) = (baseline.p95()?, candidate.p95()?);
     let (expected, seen) = (baseline.slower_than(old)?.max(0.05), candidate.slower_than(old)?);
-    let spread =
-        (expected * (1.0 - expected) * (1.0 / baseline.requests + 1.0 / candidate.requests)).sqrt();
+    let spread = (expected * (1.0 - expected) * (1.0 / baseline.requests + 1.0 / candidate.requests)).sqrt();
     let worse = new > old * NOTICEABLE && (seen - expected) / spread > BEYOND_CHANCE;
     worse.then(|| {
-        format!("95 of 100 requests take up to {}, {} with the baseline: that is no chance", seconds(new), seconds(old))
+        format!(
+            "95 of 100 requests take up to {}, {} with the baseline: that is no chance",
+            seconds(new),
+            seconds(old)
+        )
     })
 }
 
@@ -189,7 +207,12 @@ mod tests {
             ("a few errors more", tally(9500.0, 10.0, 50.0), tally(500.0, 2.0, 3.0), Verdict::Go),
             ("ten times the errors", tally(9500.0, 10.0, 50.0), tally(500.0, 10.0, 3.0), Verdict::Back),
             ("over the limit", tally(9500.0, 900.0, 50.0), tally(500.0, 26.0, 3.0), Verdict::Back),
-            ("at the limit, as the baseline", tally(9500.0, 475.0, 50.0), tally(500.0, 25.0, 3.0), Verdict::Go),
+            (
+                "at the limit, as the baseline",
+                tally(9500.0, 475.0, 50.0),
+                tally(500.0, 25.0, 3.0),
+                Verdict::Go,
+            ),
             ("slower", tally(9500.0, 10.0, 50.0), tally(500.0, 1.0, 60.0), Verdict::Back),
             ("a few slow ones", tally(9500.0, 10.0, 400.0), tally(500.0, 1.0, 27.0), Verdict::Go),
             ("too few", tally(9500.0, 10.0, 50.0), tally(99.0, 5.0, 3.0), Verdict::Wait),

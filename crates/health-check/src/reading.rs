@@ -140,7 +140,8 @@ impl Reading {
         let level = Level::of_severity(self.severity)?;
         // A state has no lower limit, and a measure may be worse than its number says.
         let low = self.measure.as_ref().map(|m| m.level_below(self.policy.margin));
-        let numeric = self.measure.as_ref().is_some_and(|m| Severity::from(m.level_below(0.0)) == self.severity);
+        let numeric =
+            self.measure.as_ref().is_some_and(|m| Severity::from(m.level_below(0.0)) == self.severity);
         Some(Seen { level, low: if numeric { low.unwrap_or(level).max(level) } else { level } })
     }
 }

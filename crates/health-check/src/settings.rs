@@ -292,7 +292,9 @@ impl<'de> Deserialize<'de> for Speed {
     fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<Speed, D::Error> {
         let text = String::deserialize(d)?;
         let speed = parse_with_unit(&text, SPEEDS).map(Speed);
-        speed.ok_or_else(|| serde::de::Error::custom("a speed is a number with its unit, as 100Mbps or 10Gbps"))
+        speed.ok_or_else(|| {
+            serde::de::Error::custom("a speed is a number with its unit, as 100Mbps or 10Gbps")
+        })
     }
 }
 
@@ -306,7 +308,8 @@ mod tests {
 
     #[test]
     fn limits_are_checked_and_numbers_have_units() {
-        let settings = read("[health.cpu]\nwarning = 50\n[health.disk.at.\"/data\"]\nmin_free = '200GB'\n").expect("fine");
+        let settings = read("[health.cpu]\nwarning = 50\n[health.disk.at.\"/data\"]\nmin_free = '200GB'\n")
+            .expect("fine");
         assert_eq!(settings.cpu.limits(70.0, 85.0), Limits { warning: 0.5, critical: 0.85 });
         assert_eq!(settings.disk.limits_of("/data").min_free, Some(Size(2e11)));
         assert_eq!(parse_with_unit("1.5TiB", SIZES), Some(1.5 * 1_099_511_627_776.0));

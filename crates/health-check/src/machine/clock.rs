@@ -1,9 +1,9 @@
 //! Whether the clock is kept: TLS, one-time passwords and every lag in seconds rest on it.
 
 use crate::damping::TRAFFIC;
+use crate::program::run_program;
 use crate::reading::Reading;
 use crate::rules;
-use crate::program::run_program;
 use std::time::Duration;
 use toban_core::Severity;
 

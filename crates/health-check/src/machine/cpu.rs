@@ -171,12 +171,16 @@ mod tests {
 
     #[test]
     fn a_quota_is_what_counts() {
-        let group = |used, periods, throttled| CgroupCpu { quota: 2.0, used_seconds: used, periods, throttled };
+        let group =
+            |used, periods, throttled| CgroupCpu { quota: 2.0, used_seconds: used, periods, throttled };
         let (before, after) = (group(100.0, 1000.0, 0.0), group(208.0, 1600.0, 180.0));
         let readings = judge_quota(&before, &after, 60.0, LIMITS);
         assert_eq!(readings[0].measure.as_ref().map(|m| (m.value, m.from)), Some((0.9, "cgroup")));
         assert_eq!(readings[0].severity, Severity::Critical);
-        assert_eq!((readings[1].severity, readings[1].seen().map(|s| s.level)), (Severity::Warning, Some(Level::Warning)));
+        assert_eq!(
+            (readings[1].severity, readings[1].seen().map(|s| s.level)),
+            (Severity::Warning, Some(Level::Warning))
+        );
         assert_eq!(judge_quota(&after, &before, 60.0, LIMITS)[0].severity, Severity::Unknown);
     }
 }

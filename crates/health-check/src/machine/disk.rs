@@ -63,7 +63,8 @@ impl DiskCheck<'_> {
         let memory: DiskMemory =
             before.get(FACT).and_then(|v| serde_json::from_value(v.clone()).ok()).unwrap_or_default();
         let named = self.resolve_named();
-        let excluded = |point: &str| self.settings.exclude.iter().any(|pattern| matches_pattern(pattern, point));
+        let excluded =
+            |point: &str| self.settings.exclude.iter().any(|pattern| matches_pattern(pattern, point));
         let chosen = choose_mounts(self.mounts, &named, excluded);
         let resting = |mount: &Mount| {
             let asked = memory.silent.get(&name_of(mount));
@@ -72,7 +73,8 @@ impl DiskCheck<'_> {
         let (skipped, asked): (Vec<Mount>, Vec<Mount>) = chosen.into_iter().partition(resting);
         let answers = self.ask_all(&asked);
         let mut kept = DiskMemory { writable: memory.writable.clone(), ..DiskMemory::default() };
-        let mut readings: Vec<Reading> = skipped.iter().map(|m| self.still_silent(m, &memory, &mut kept)).collect();
+        let mut readings: Vec<Reading> =
+            skipped.iter().map(|m| self.still_silent(m, &memory, &mut kept)).collect();
         for (mount, answer) in asked.iter().zip(answers) {
             readings.extend(self.judge_mount(mount, answer, &memory, &mut kept));
         }
@@ -104,7 +106,8 @@ impl DiskCheck<'_> {
     /// can wake a thread that waits for a dead server, and the process ends without it.
     fn ask_all(&self, mounts: &[Mount]) -> Vec<Option<Answer>> {
         let (sender, receiver) = channel();
-        let (remote, local): (Vec<usize>, Vec<usize>) = (0..mounts.len()).partition(|at| mounts[*at].may_hang());
+        let (remote, local): (Vec<usize>, Vec<usize>) =
+            (0..mounts.len()).partition(|at| mounts[*at].may_hang());
         let groups = remote.into_iter().map(|at| vec![at]).chain([local]);
         for group in groups {
             let paths = group.into_iter().map(|at| (at, self.machine.path(&mounts[at].point))).collect();
@@ -123,7 +126,10 @@ impl DiskCheck<'_> {
         let name = name_of(mount);
         let since = memory.silent.get(&name).copied().unwrap_or(self.now);
         kept.silent.insert(name.clone(), since);
-        unresponsive(mount, &format!("did not answer {} ago; it is asked again after 10min", seconds(self.now - since)))
+        unresponsive(
+            mount,
+            &format!("did not answer {} ago; it is asked again after 10min", seconds(self.now - since)),
+        )
     }
 
     fn judge_mount(

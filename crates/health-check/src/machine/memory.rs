@@ -55,7 +55,8 @@ fn parse_host(info: &str, arc: &str) -> Result<Used, String> {
     let value = |key: &str| find_value(info, key).map(|kib| kib * 1024.0);
     let missing = |key: &str| format!("/proc/meminfo has no {key}");
     let total = value("MemTotal").ok_or_else(|| missing("MemTotal"))?;
-    let available = value("MemAvailable").ok_or_else(|| missing("MemAvailable: the kernel is older than 3.14"))?;
+    let available =
+        value("MemAvailable").ok_or_else(|| missing("MemAvailable: the kernel is older than 3.14"))?;
     // Huge pages are set aside for good, for a database's shared memory: they are no more used than free.
     let huge = find_value(info, "HugePages_Total").unwrap_or(0.0) * value("Hugepagesize").unwrap_or(0.0);
     // The cache of ZFS is given back like the page cache, and is not in MemAvailable.
@@ -98,9 +99,10 @@ fn judge_kills(kills: f64, known: Option<f64>) -> Reading {
     let new = known.map_or(0.0, |known| kills - known);
     let measure = Measure::new(kills, "");
     let (severity, text) = match known {
-        Some(_) if new > 0.0 => {
-            (Severity::Critical, format!("the kernel killed {new} processes for want of memory since the last run"))
-        }
+        Some(_) if new > 0.0 => (
+            Severity::Critical,
+            format!("the kernel killed {new} processes for want of memory since the last run"),
+        ),
         Some(_) => (Severity::Ok, "none since the last run".to_string()),
         None => (Severity::Ok, format!("{kills} since the machine started; from now on new ones are told")),
     };

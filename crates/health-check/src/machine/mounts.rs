@@ -19,9 +19,33 @@ pub(crate) struct Mount {
 
 /// Kinds that hold no files of anybody's, and those that are full by nature.
 const SKIPPED: &[&str] = &[
-    "autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs", "efivarfs",
-    "erofs", "fuse.lxcfs", "fusectl", "hugetlbfs", "iso9660", "mqueue", "nsfs", "overlay", "proc", "pstore", "ramfs",
-    "rpc_pipefs", "securityfs", "selinuxfs", "squashfs", "sysfs", "tracefs",
+    "autofs",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "efivarfs",
+    "erofs",
+    "fuse.lxcfs",
+    "fusectl",
+    "hugetlbfs",
+    "iso9660",
+    "mqueue",
+    "nsfs",
+    "overlay",
+    "proc",
+    "pstore",
+    "ramfs",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "squashfs",
+    "sysfs",
+    "tracefs",
 ];
 /// Below these lie the mounts of the system itself and of containers.
 const BELOW: &[&str] =
@@ -29,7 +53,8 @@ const BELOW: &[&str] =
 /// Memory that programs fill.
 const KEPT_TMPFS: &[&str] = &["/tmp", "/dev/shm"];
 /// A server that does not answer blocks whoever asks, for ever.
-const REMOTE: &[&str] = &["nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "9p", "afs", "lustre", "glusterfs", "gfs2"];
+const REMOTE: &[&str] =
+    &["nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "9p", "afs", "lustre", "glusterfs", "gfs2"];
 
 impl Mount {
     /// Every mount of a mountinfo; a line that does not parse is passed over.
@@ -88,7 +113,8 @@ fn unescape(text: &str) -> OsString {
     let (bytes, mut out, mut at) = (text.as_bytes(), Vec::with_capacity(text.len()), 0);
     while at < bytes.len() {
         let digits = bytes.get(at + 1..at + 4).filter(|_| bytes[at] == b'\\');
-        let code = digits.and_then(|d| std::str::from_utf8(d).ok()).and_then(|d| u8::from_str_radix(d, 8).ok());
+        let code =
+            digits.and_then(|d| std::str::from_utf8(d).ok()).and_then(|d| u8::from_str_radix(d, 8).ok());
         out.push(code.unwrap_or(bytes[at]));
         at += if code.is_some() { 4 } else { 1 };
     }
@@ -96,7 +122,11 @@ fn unescape(text: &str) -> OsString {
 }
 
 /// The mounts to ask: watched or named, the file system once, by the shortest of its paths.
-pub(crate) fn choose_mounts(mounts: &[Mount], named: &[PathBuf], excluded: impl Fn(&str) -> bool) -> Vec<Mount> {
+pub(crate) fn choose_mounts(
+    mounts: &[Mount],
+    named: &[PathBuf],
+    excluded: impl Fn(&str) -> bool,
+) -> Vec<Mount> {
     // What is mounted later over the same point hides what was there.
     let visible = |at: usize, mount: &Mount| mounts[at + 1..].iter().all(|later| later.point != mount.point);
     let shown: Vec<&Mount> =
@@ -119,10 +149,14 @@ mod tests {
 
     #[test]
     fn names_with_odd_bytes_are_read() {
-        let line = r"36 35 98:0 /mnt1 /mnt/a\040b\011c\012d\134e rw,noatime master:1 shared:2 - ext4 /dev/x\040y rw";
+        let line =
+            r"36 35 98:0 /mnt1 /mnt/a\040b\011c\012d\134e rw,noatime master:1 shared:2 - ext4 /dev/x\040y rw";
         let mount = &Mount::parse_all(line)[0];
         assert_eq!(mount.point.as_os_str().as_bytes(), b"/mnt/a b\tc\nd\\e");
-        assert_eq!((mount.kind.as_str(), mount.source.as_str(), mount.root.as_str()), ("ext4", "/dev/x y", "/mnt1"));
+        assert_eq!(
+            (mount.kind.as_str(), mount.source.as_str(), mount.root.as_str()),
+            ("ext4", "/dev/x y", "/mnt1")
+        );
         assert!(Mount::parse_all("36 35 98:0 / /mnt rw\n\nnonsense - ext4").is_empty());
     }
 
@@ -151,7 +185,10 @@ mod tests {
         };
         assert_eq!(points(&[], ""), ["/", "/net", "/old", "/tmp", "/data", "/sub/a"]);
         // What is named is asked whatever is left out.
-        assert_eq!(points(&["/run/app/data", "/data/pg"], "/data"), ["/", "/net", "/old", "/run", "/tmp", "/data", "/sub/a"]);
+        assert_eq!(
+            points(&["/run/app/data", "/data/pg"], "/data"),
+            ["/", "/net", "/old", "/run", "/tmp", "/data", "/sub/a"]
+        );
         assert!(!points(&[], "/net").contains(&"/net".to_string()));
         assert_eq!(choose_mounts(&mounts, &[], |_| false)[2].kind, "xfs", "the later one hides the earlier");
     }

@@ -108,13 +108,15 @@ fn judge_interface(
         return vec![Reading::unknown(&rules::NETWORK, "its counters went back").about(name)];
     }
     let fastest = received.max(sent) / seconds;
-    let rates = format!("{}/s in, {}/s out", bytes((received / seconds) as u64), bytes((sent / seconds) as u64));
+    let rates =
+        format!("{}/s in, {}/s out", bytes((received / seconds) as u64), bytes((sent / seconds) as u64));
     let traffic = match after.speed {
         Some(speed) => {
             let part = fastest * 8.0 / speed;
             let measure =
                 Measure::new(part, "ratio").judged_by(settings.thresholds().limits(70.0, 85.0)).over(seconds);
-            let text = format!("{} of {:.0} Mbit/s over {seconds:.0} s ({rates})", percent(part), speed / 1e6);
+            let text =
+                format!("{} of {:.0} Mbit/s over {seconds:.0} s ({rates})", percent(part), speed / 1e6);
             Reading::of_measure(&rules::NETWORK, measure, text)
         }
         None => {

@@ -57,7 +57,9 @@ mod tests {
     #[test]
     fn only_what_the_kernel_tells_is_judged() {
         let psi = |average: &str| {
-            format!("some avg10=0.00 avg60=90.00 avg300=0.00 total=1\nfull avg10=0.00 avg60={average} avg300=0.00 total=0\n")
+            format!(
+                "some avg10=0.00 avg60=90.00 avg300=0.00 total=1\nfull avg10=0.00 avg60={average} avg300=0.00 total=0\n"
+            )
         };
         let severity = |what, text: &str| judge_pressure(what, text, "host").map(|r| r.severity);
         assert_eq!(severity("memory", &psi("9.99")), Some(Severity::Warning));

@@ -64,7 +64,12 @@ pub(crate) struct RateWindow {
 
 impl RateWindow {
     /// From the last run's look to `now`, else of two seconds from now.
-    pub(crate) fn open(machine: &Machine, mounts: &[Mount], last: Option<Counters>, now: Counters) -> RateWindow {
+    pub(crate) fn open(
+        machine: &Machine,
+        mounts: &[Mount],
+        last: Option<Counters>,
+        now: Counters,
+    ) -> RateWindow {
         if let Some(before) = last.filter(|last| last.begin(&now)) {
             let seconds = now.uptime - before.uptime;
             return RateWindow { before, after: now, seconds };

@@ -13,7 +13,9 @@ use toban_core::{Context, Error, Kind, Result, Secret};
 use ureq::config::Config;
 use ureq::http::{self, Uri};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
+};
 
 /// Of a body that should be short no more is read.
 pub(crate) const SHORT: u64 = 1 << 20;
@@ -106,7 +108,12 @@ impl Endpoint {
     ///
     /// # Errors
     /// Retry when there is no whole answer in time; Failed when what answers speaks no HTTP, or TLS refuses it.
-    pub(crate) fn ask_address(&self, address: SocketAddr, most: u64, deadline: Instant) -> Result<HttpAnswer> {
+    pub(crate) fn ask_address(
+        &self,
+        address: SocketAddr,
+        most: u64,
+        deadline: Instant,
+    ) -> Result<HttpAnswer> {
         let (began, timing) = (Instant::now(), Arc::new(Mutex::new(Timing::default())));
         let tls = match &self.tls {
             Some(setup) => Some((setup.clone(), server_name(&self.host)?)),
@@ -172,7 +179,8 @@ impl Connector<()> for Dial {
             line = line.begin_tls(setup, name.clone())?;
             lock(&self.timing).tls = Some(self.began.elapsed().saturating_sub(connected));
         }
-        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        let buffers =
+            LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(Some(Wire { line, buffers, began: self.began, timing: Arc::clone(&self.timing) }))
     }
 }

@@ -66,8 +66,8 @@ impl Line {
     /// Those of the socket, and of TLS inside an `InvalidData`.
     pub(crate) fn begin_tls(self, setup: &TlsSetup, name: ServerName<'static>) -> io::Result<Line> {
         let Line::Plain(mut socket) = self else { return Ok(self) };
-        let mut connection =
-            ClientConnection::new(setup.config(), name).map_err(|e| io::Error::new(ErrorKind::InvalidData, e))?;
+        let mut connection = ClientConnection::new(setup.config(), name)
+            .map_err(|e| io::Error::new(ErrorKind::InvalidData, e))?;
         while connection.is_handshaking() {
             connection.complete_io(&mut socket)?;
         }
@@ -147,6 +147,7 @@ pub(crate) fn resolve_name(host: &str, port: u16, deadline: Instant) -> io::Resu
         let found = (host.as_str(), port).to_socket_addrs();
         sender.send(found.map(|all| all.collect::<BTreeSet<SocketAddr>>()))
     });
-    let found = receiver.recv_timeout(time_left(deadline)?).map_err(|_| io::Error::from(ErrorKind::TimedOut))??;
+    let found =
+        receiver.recv_timeout(time_left(deadline)?).map_err(|_| io::Error::from(ErrorKind::TimedOut))??;
     Ok(found.into_iter().take(ADDRESSES).collect())
 }

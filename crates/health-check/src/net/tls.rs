@@ -27,9 +27,11 @@ impl TlsSetup {
             true => _ = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs),
         }
         let provider = toban_core::tls::provider();
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
         let verifier = verifier.doing(|| "prepare TLS".into()).map_err(|e| {
-            e.kind_as(Kind::Usage).hint("install ca-certificates, or name the server's certificate with trust =")
+            e.kind_as(Kind::Usage)
+                .hint("install ca-certificates, or name the server's certificate with trust =")
         })?;
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.doing(|| "prepare TLS".into())?;
@@ -49,12 +51,14 @@ impl TlsSetup {
 /// Usage when it is no name.
 pub(crate) fn server_name(host: &str) -> Result<ServerName<'static>> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    ServerName::try_from(bare.to_string()).map_err(|_| Error::usage(format!("{bare:?} is no name of a server")))
+    ServerName::try_from(bare.to_string())
+        .map_err(|_| Error::usage(format!("{bare:?} is no name of a server")))
 }
 
 fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let doing = || format!("read the certificates in {}", file.display());
-    let all = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>);
+    let all =
+        CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>);
     let all = all.doing(doing).map_err(|e| e.kind_as(Kind::Usage))?;
     if all.is_empty() {
         return Err(Error::usage(format!("{} holds no certificate", file.display())));
@@ -82,7 +86,10 @@ impl ServerCertVerifier for Trust {
         let verified = self.verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now);
         // Its dates were looked at before its kind, and its name is looked at here.
         match verified {
-            Err(e) if format!("{e:?}").contains("CaUsedAsEndEntity") && self.given.iter().any(|c| c == end_entity) => {
+            Err(e)
+                if format!("{e:?}").contains("CaUsedAsEndEntity")
+                    && self.given.iter().any(|c| c == end_entity) =>
+            {
                 rustls::client::verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
                 Ok(ServerCertVerified::assertion())
             }

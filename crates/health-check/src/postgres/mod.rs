@@ -15,7 +15,8 @@ use toban_core::pg::{ConnInfo, Ident};
 use toban_core::{Context, Error, Kind, Result, Severity};
 
 /// No question may wait longer, neither for work nor for a lock.
-const SESSION: &str = "set statement_timeout = '2s'; set lock_timeout = '1s'; set jit = off; set timezone = 'UTC'";
+const SESSION: &str =
+    "set statement_timeout = '2s'; set lock_timeout = '1s'; set jit = off; set timezone = 'UTC'";
 
 /// What a run asks one server.
 pub(crate) struct PgCheck<'a> {
@@ -87,10 +88,12 @@ impl PgCheck<'_> {
         let to = ConnInfo::resolve(self.db, "health-check")?;
         let mut client = to.connect()?;
         client.batch_execute(SESSION).doing(|| "prepare the session".into())?;
-        let sql = "select current_setting('server_version_num')::int, pg_is_in_recovery(), current_user::text";
+        let sql =
+            "select current_setting('server_version_num')::int, pg_is_in_recovery(), current_user::text";
         let row = client.query_one(sql, &[]).doing(|| "ask which server it is".into())?;
         let local = to.is_socket() || ["localhost", "127.0.0.1", "::1"].iter().any(|h| to.host().contains(h));
-        let server = PgServer { check: self, version: row.get(0), standby: row.get(1), user: row.get(2), local };
+        let server =
+            PgServer { check: self, version: row.get(0), standby: row.get(1), user: row.get(2), local };
         Ok((client, server))
     }
 }
@@ -142,7 +145,10 @@ impl PgServer<'_> {
         let Some(expected) = self.check.settings.role else { return Vec::new() };
         let (severity, text) = match expected == self.role() {
             true => (Severity::Ok, format!("it is a {}", expected.name())),
-            false => (Severity::Critical, format!("it is a {}, and must be a {}", self.role().name(), expected.name())),
+            false => (
+                Severity::Critical,
+                format!("it is a {}, and must be a {}", self.role().name(), expected.name()),
+            ),
         };
         vec![Reading::of_state(&rules::PG_ROLE, severity, text)]
     }

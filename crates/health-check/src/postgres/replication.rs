@@ -67,7 +67,9 @@ pub(super) fn check_standbys(
 
 fn judge_standbys(standbys: &[SeenStandby], expected: &[String], limits: Limits) -> Vec<Reading> {
     let missing = expected.iter().filter(|name| standbys.iter().all(|s| s.name != **name)).map(|name| {
-        Reading::of_state(&rules::PG_STANDBY, Severity::Critical, "it is not connected").damped_by(&TWICE).about(name)
+        Reading::of_state(&rules::PG_STANDBY, Severity::Critical, "it is not connected")
+            .damped_by(&TWICE)
+            .about(name)
     });
     // A base backup and a standby that just connects are no standbys yet.
     let settled = standbys.iter().filter(|s| !matches!(s.state.as_str(), "startup" | "backup"));
@@ -95,7 +97,10 @@ fn judge_standby(standby: &SeenStandby, limits: Limits) -> Reading {
 fn judge_sync(standbys: &[SeenStandby], wanted: &str) -> Reading {
     let there = standbys.iter().filter(|s| matches!(s.sync.as_str(), "sync" | "quorum")).count();
     let (severity, text) = match there {
-        0 => (Severity::Critical, format!("synchronous_standby_names is {wanted:?}, and none of them is connected")),
+        0 => (
+            Severity::Critical,
+            format!("synchronous_standby_names is {wanted:?}, and none of them is connected"),
+        ),
         n => (Severity::Ok, format!("{n} synchronous standbys are connected")),
     };
     Reading::of_state(&rules::PG_SYNC, severity, text)
@@ -159,7 +164,9 @@ pub(super) fn check_source(
 fn still_since(known: Option<&Value>, position: &str, now: f64) -> (Value, Option<f64>) {
     let before = known.and_then(|v| Some((v.get(0)?.as_str()?, v.get(1)?.as_f64()?)));
     match before {
-        Some((known, since)) if known == position && since <= now => (json!([position, since]), Some(now - since)),
+        Some((known, since)) if known == position && since <= now => {
+            (json!([position, since]), Some(now - since))
+        }
         Some(_) => (json!([position, now]), Some(0.0)),
         None => (json!([position, now]), None),
     }
@@ -174,7 +181,10 @@ fn judge_source(source: &StandbySource, still: Option<f64>) -> Reading {
     let streaming = source.status.as_deref() == Some("streaming");
     match (streaming, source.silent) {
         (true, Some(silent)) if silent > SILENCE => {
-            return state(Severity::Critical, format!("its primary has said nothing for {}", seconds(silent)));
+            return state(
+                Severity::Critical,
+                format!("its primary has said nothing for {}", seconds(silent)),
+            );
         }
         // What is received and not replayed is what it is behind: with nothing received the time says that nobody writes.
         (true, _) if source.waiting > 0.0 => {
@@ -192,13 +202,18 @@ fn judge_source(source: &StandbySource, still: Option<f64>) -> Reading {
         return state(Severity::Critical, text).damped_by(&TWICE);
     }
     match still {
-        None => state(Severity::Unknown, "it replays from an archive; the next run knows whether it goes on".into())
-            .advise("run again, with a state directory"),
+        None => state(
+            Severity::Unknown,
+            "it replays from an archive; the next run knows whether it goes on".into(),
+        )
+        .advise("run again, with a state directory"),
         Some(still) if still >= ARCHIVE_STALL => {
             let text = format!("it has replayed nothing for {}", seconds(still));
             state(Severity::Critical, text).damped_by(&AT_ONCE)
         }
-        Some(still) => state(Severity::Ok, format!("replays from an archive, the last {} ago", seconds(still))),
+        Some(still) => {
+            state(Severity::Ok, format!("replays from an archive, the last {} ago", seconds(still)))
+        }
     }
 }
 
@@ -216,7 +231,8 @@ pub(super) fn check_subscriptions(
         return Ok(Vec::new());
     }
     let rows = query_rows(transaction, SUBSCRIPTIONS)?;
-    let flag = |row: &postgres::Row, at: usize| row.try_get::<_, Option<bool>>(at).ok().flatten() == Some(true);
+    let flag =
+        |row: &postgres::Row, at: usize| row.try_get::<_, Option<bool>>(at).ok().flatten() == Some(true);
     let judge = |row: &postgres::Row| {
         let (severity, said) = match (flag(row, 1), flag(row, 2)) {
             (false, _) => (Severity::Warning, "it is disabled, and its slot may keep WAL over there"),
@@ -246,11 +262,21 @@ mod tests {
         let gone = StandbySource { streams: true, ..archive.clone() };
         let late = StandbySource { waiting: 64_288.0, since: Some(700.0), ..streaming.clone() };
         for (what, source, still, severity) in [
-            ("idle for a day", StandbySource { since: Some(86_400.0), ..streaming.clone() }, None, Severity::Ok),
+            (
+                "idle for a day",
+                StandbySource { since: Some(86_400.0), ..streaming.clone() },
+                None,
+                Severity::Ok,
+            ),
             ("behind", late.clone(), None, Severity::Critical),
             ("behind on purpose", StandbySource { delay: 690.0, ..late.clone() }, None, Severity::Ok),
             ("paused", StandbySource { pause: "paused".into(), ..late.clone() }, None, Severity::Warning),
-            ("silent primary", StandbySource { silent: Some(500.0), ..streaming.clone() }, None, Severity::Critical),
+            (
+                "silent primary",
+                StandbySource { silent: Some(500.0), ..streaming.clone() },
+                None,
+                Severity::Critical,
+            ),
             ("primary gone", gone.clone(), Some(60.0), Severity::Critical),
             ("primary gone, first look", gone.clone(), None, Severity::Critical),
             ("caught up from the archive while the primary is away", gone, Some(0.0), Severity::Ok),
@@ -282,7 +308,12 @@ mod tests {
         let found: Vec<(&str, Severity)> = readings.iter().map(|r| (r.object.as_str(), r.severity)).collect();
         assert_eq!(
             found,
-            [("z", Severity::Critical), ("a", Severity::Ok), ("b", Severity::Critical), ("c", Severity::Unknown)]
+            [
+                ("z", Severity::Critical),
+                ("a", Severity::Ok),
+                ("b", Severity::Critical),
+                ("c", Severity::Unknown)
+            ]
         );
         assert_eq!(judge_sync(&standbys, "z").severity, Severity::Critical);
         let silent = SeenStandby { silent: Some(300.0), ..standbys[0].clone() };

@@ -88,7 +88,10 @@ pub(super) fn check_transactions(
         let rows = rows.iter().filter(|row| !only_idle || is_idle(row));
         rows.filter_map(|row| Some((text(row, 0), number(row, column)?))).collect()
     };
-    Ok(vec![judge_oldest(&rules::PG_IDLE, ages(2, true), idle), judge_oldest(&rules::PG_LONG, ages(3, false), long)])
+    Ok(vec![
+        judge_oldest(&rules::PG_IDLE, ages(2, true), idle),
+        judge_oldest(&rules::PG_LONG, ages(3, false), long),
+    ])
 }
 
 /// A warning with the oldest ones, when they are older than the limit.
@@ -96,8 +99,11 @@ fn judge_oldest(rule: &'static toban_core::check::Rule, mut ages: Vec<(String, f
     ages.sort_by(|a, b| b.1.total_cmp(&a.1));
     let oldest = ages.first().map_or(0.0, |(_, age)| *age);
     let measure = Measure { warning: Some(limit), ..Measure::new(oldest, "s").seen_by("server") };
-    let over: Vec<String> =
-        ages.iter().filter(|(_, age)| *age >= limit).map(|(who, age)| format!("{who}: {}", seconds(*age))).collect();
+    let over: Vec<String> = ages
+        .iter()
+        .filter(|(_, age)| *age >= limit)
+        .map(|(who, age)| format!("{who}: {}", seconds(*age)))
+        .collect();
     let more = over.len().saturating_sub(NAMED);
     let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
     let text = match over.is_empty() {

@@ -40,7 +40,8 @@ pub(super) fn check_slots(
     _: &mut Memory<'_>,
 ) -> Result<Vec<Reading>> {
     let rows = query_rows(transaction, SLOTS)?;
-    let flag = |row: &postgres::Row, at: usize| row.try_get::<_, Option<bool>>(at).ok().flatten() == Some(true);
+    let flag =
+        |row: &postgres::Row, at: usize| row.try_get::<_, Option<bool>>(at).ok().flatten() == Some(true);
     let free = |row: &postgres::Row| {
         let folder = std::path::PathBuf::from(text(row, 5)).join("pg_wal");
         toban_core::machine::free_bytes(&folder).ok().filter(|_| server.local).map(|free| free as f64)
@@ -68,14 +69,18 @@ fn judge_slot(slot: &SeenSlot) -> Reading {
             (Severity::Critical, format!("it holds {held}, {part} of what the disk of pg_wal can take"))
         }
         (_, true) => (Severity::Ok, format!("in use, {held} held")),
-        (_, false) if slot.unlimited => {
-            (Severity::Warning, format!("nobody uses it, {held} held, and max_slot_wal_keep_size sets no end"))
-        }
+        (_, false) if slot.unlimited => (
+            Severity::Warning,
+            format!("nobody uses it, {held} held, and max_slot_wal_keep_size sets no end"),
+        ),
         (_, false) => (Severity::Ok, format!("nobody uses it, {held} held")),
     };
     let policy = if severity == Severity::Warning { &TWICE } else { &AT_ONCE };
     let measure = Measure::new(slot.held, "B").seen_by("server");
-    Reading::of_state(&rules::PG_SLOT, severity, text).with_measure(measure).damped_by(policy).about(&slot.name)
+    Reading::of_state(&rules::PG_SLOT, severity, text)
+        .with_measure(measure)
+        .damped_by(policy)
+        .about(&slot.name)
 }
 
 /// A note is `NAME.ready` as long as the file waits. An idle server archives nothing for hours, legally.
@@ -112,7 +117,9 @@ fn judge_archiver(failed: Option<&str>, waiting: f64, age: f64) -> Reading {
         // It tries again every minute: that the last try failed is so until one succeeds.
         Some(name) if waiting > 0.0 => {
             let text = format!("archive_command fails for {name}; {said}");
-            Reading::of_state(&rules::PG_ARCHIVER, Severity::Critical, text).with_measure(measure).damped_by(&TWICE)
+            Reading::of_state(&rules::PG_ARCHIVER, Severity::Critical, text)
+                .with_measure(measure)
+                .damped_by(&TWICE)
         }
         _ if waiting > 0.0 => Reading::of_measure(&rules::PG_ARCHIVER, measure, said).damped_by(&AT_ONCE),
         _ => Reading::of_state(&rules::PG_ARCHIVER, Severity::Ok, "no file waits"),

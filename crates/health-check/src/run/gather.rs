@@ -28,7 +28,8 @@ pub(crate) fn run_tasks(tasks: Vec<Task>) -> Vec<Checked> {
     let mut late = Vec::new();
     for (at, task) in tasks.into_iter().enumerate() {
         let sender = sender.clone();
-        let reading = Reading::of_state(task.rule, task.late, format!("no answer within {} s", task.limit.as_secs()));
+        let reading =
+            Reading::of_state(task.rule, task.late, format!("no answer within {} s", task.limit.as_secs()));
         late.push((task.limit, reading.about(task.object)));
         let job = task.job;
         // A thread that cannot be started answers never, and is late.

@@ -27,11 +27,13 @@ use toban_core::{Error, Out, Result, Severity, shutdown};
 /// Runs the verb.
 pub(crate) fn run_checks(args: &RunArgs, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let machine = Machine::at_root(&args.root);
-    let mounts = machine.read_text("/proc/self/mountinfo").map(|text| Mount::parse_all(&text)).unwrap_or_default();
+    let mounts =
+        machine.read_text("/proc/self/mountinfo").map(|text| Mount::parse_all(&text)).unwrap_or_default();
     // Before anything else: our own start would be in a window of two seconds.
     let counters = Counters::read_now(&machine, &mounts);
     let settings = read_settings(config)?;
-    let accepted = AcceptList::new(config, "health-check", rules::RULES, args.at.now())?.of_part(args.is_part());
+    let accepted =
+        AcceptList::new(config, "health-check", rules::RULES, args.at.now())?.of_part(args.is_part());
     let mut run = HealthRun { args, config, accepted, settings };
     if args.monitoring.monitoring {
         let records = run.judge_all(machine, mounts, counters)?;
@@ -53,7 +55,12 @@ struct HealthRun<'a> {
 
 impl HealthRun<'_> {
     /// Every record, the worst first.
-    fn judge_all(&mut self, machine: Machine, mounts: Vec<Mount>, counters: Counters) -> Result<Vec<HealthRecord>> {
+    fn judge_all(
+        &mut self,
+        machine: Machine,
+        mounts: Vec<Mount>,
+        counters: Counters,
+    ) -> Result<Vec<HealthRecord>> {
         let now = self.args.at.now();
         let mut state = match self.args.no_state {
             true => HealthState::forgotten(),
@@ -76,7 +83,11 @@ impl HealthRun<'_> {
         shutdown::check()?;
         let mut readings: Vec<Reading> = seen.iter().flat_map(|checked| checked.readings.clone()).collect();
         if rebooted {
-            readings.push(Reading::of_state(&rules::REBOOTED, Severity::Ok, "started anew since the last run"));
+            readings.push(Reading::of_state(
+                &rules::REBOOTED,
+                Severity::Ok,
+                "started anew since the last run",
+            ));
         }
         let records = self.tell_readings(readings, &mut state, now);
         let facts: Facts = seen.into_iter().flat_map(|checked| checked.facts).collect();
@@ -84,7 +95,12 @@ impl HealthRun<'_> {
         Ok(records)
     }
 
-    fn tell_readings(&mut self, readings: Vec<Reading>, state: &mut HealthState, now: Timestamp) -> Vec<HealthRecord> {
+    fn tell_readings(
+        &mut self,
+        readings: Vec<Reading>,
+        state: &mut HealthState,
+        now: Timestamp,
+    ) -> Vec<HealthRecord> {
         let host = host_name();
         let tell = |reading: Reading| {
             let told = state.tell_reading(&reading, now);

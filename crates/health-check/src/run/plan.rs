@@ -59,7 +59,8 @@ pub(crate) struct Plan {
 /// The paths of the configuration that must not fill: data directories with what they lead to, and repositories.
 pub(crate) fn name_paths(config: &Config, settings: &Settings) -> Vec<PathBuf> {
     let data = config.cluster.values().filter_map(|cluster| cluster.data_dir.clone());
-    let parts = data.flat_map(|dir| [dir.clone(), dir.join("pg_wal"), dir.join("pg_tblspc"), dir.join("log")]);
+    let parts =
+        data.flat_map(|dir| [dir.clone(), dir.join("pg_wal"), dir.join("pg_tblspc"), dir.join("log")]);
     let urls = config.repo.values().map(|repo| repo.url.as_str());
     let repos = urls.filter_map(|url| url.strip_prefix("file://")).map(PathBuf::from);
     parts.chain(repos).chain(settings.disk.include.iter().cloned()).collect()
@@ -78,8 +79,11 @@ impl Plan {
                 let before = plan.tasks.len();
                 plan.add_family(family, args, config);
                 if named && family.is_configured() && plan.tasks.len() == before {
-                    return Err(Error::usage(format!("nothing to check: {} is not configured", family.name()))
-                        .hint(format!("[health.{}] of the configuration names what is checked", family.name())));
+                    return Err(Error::usage(format!(
+                        "nothing to check: {} is not configured",
+                        family.name()
+                    ))
+                    .hint(format!("[health.{}] of the configuration names what is checked", family.name())));
                 }
             }
         }
@@ -149,7 +153,8 @@ impl Plan {
         for (name, settings) in list_servers(&self.ground.settings, args, config) {
             let object = name.clone();
             self.add_service(&rules::PG_CONNECT, &object, move |g| {
-                let check = PgCheck { name: &name, db: settings.db.as_deref(), settings: &settings, now: g.now };
+                let check =
+                    PgCheck { name: &name, db: settings.db.as_deref(), settings: &settings, now: g.now };
                 check.check_server(&g.before)
             });
         }
@@ -165,16 +170,21 @@ impl Plan {
     fn add_redis(&mut self) {
         for (name, settings) in self.ground.settings.redis.clone() {
             let object = name.clone();
-            self.add_service(&rules::REDIS, &object, move |g| check_redis(&name, &settings, SERVICE, &g.before));
+            self.add_service(&rules::REDIS, &object, move |g| {
+                check_redis(&name, &settings, SERVICE, &g.before)
+            });
         }
     }
 
     fn add_endpoints(&mut self, args: &RunArgs) {
         let given = args.url.iter().map(|url| (url.clone(), HttpSettings::of_url(url)));
-        let all: BTreeMap<String, HttpSettings> = self.ground.settings.http.clone().into_iter().chain(given).collect();
+        let all: BTreeMap<String, HttpSettings> =
+            self.ground.settings.http.clone().into_iter().chain(given).collect();
         for (name, settings) in all {
             let object = name.clone();
-            self.add_service(&rules::HTTP, &object, move |_| check_endpoint(&name, &settings, SERVICE).into());
+            self.add_service(&rules::HTTP, &object, move |_| {
+                check_endpoint(&name, &settings, SERVICE).into()
+            });
         }
     }
 
@@ -187,7 +197,9 @@ impl Plan {
         let clusters = of(Broker::Elasticsearch, &settings.elasticsearch);
         for (broker, name, settings) in rabbits.into_iter().chain(clusters) {
             let object = name.clone();
-            self.add_service(&rules::BROKER, &object, move |_| check_broker(broker, &name, &settings, SERVICE).into());
+            self.add_service(&rules::BROKER, &object, move |_| {
+                check_broker(broker, &name, &settings, SERVICE).into()
+            });
         }
     }
 
@@ -212,7 +224,9 @@ impl Plan {
 fn judge_pressure(ground: &Ground, asked: bool) -> Checked {
     let readings = check_pressure(&ground.machine, &ground.mounts);
     match readings.is_empty() && asked {
-        true => Reading::unknown(&rules::PRESSURE, "the kernel does not tell (psi=0, or built without it)").into(),
+        true => {
+            Reading::unknown(&rules::PRESSURE, "the kernel does not tell (psi=0, or built without it)").into()
+        }
         false => readings.into(),
     }
 }
@@ -232,7 +246,9 @@ fn check_disks(ground: &Ground) -> Checked {
 fn list_servers(settings: &Settings, args: &RunArgs, config: &Config) -> Vec<(String, PgSettings)> {
     let of_db = |db: &String| PgSettings { db: Some(db.clone()), ..PgSettings::default() };
     if !args.db.is_empty() {
-        let name = |at: usize| if args.db.len() == 1 { "postgres".to_string() } else { format!("postgres{}", at + 1) };
+        let name = |at: usize| {
+            if args.db.len() == 1 { "postgres".to_string() } else { format!("postgres{}", at + 1) }
+        };
         return args.db.iter().enumerate().map(|(at, db)| (name(at), of_db(db))).collect();
     }
     let cluster_db = |name: &str| config.cluster.get(name).and_then(|cluster| cluster.db.clone());

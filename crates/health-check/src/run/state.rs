@@ -61,7 +61,9 @@ impl HealthState {
         let open = |file, raw| HealthState { path: Some(path.to_path_buf()), _lock: Some(lock), file, raw };
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(open(StateFile::default(), true)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(open(StateFile::default(), true));
+            }
             Err(e) => return Err(e).doing(|| format!("read {}", path.display())),
         };
         match serde_json::from_str::<StateFile>(&text) {
@@ -120,7 +122,9 @@ impl HealthState {
         self.file.checks.retain(|_, watched| watched.is_recent(now));
         let file = self.file;
         let written = durable::create_dirs(durable::folder_of(&path)).and_then(|()| {
-            durable::replace(&path, 0o600, |w| serde_json::to_writer(w, &file).doing(|| "write the state".into()))
+            durable::replace(&path, 0o600, |w| {
+                serde_json::to_writer(w, &file).doing(|| "write the state".into())
+            })
         });
         if let Err(e) = written {
             log::warn!("the next run is judged by itself alone: {}", e.chain());

@@ -51,7 +51,9 @@ fn judge_broker(broker: Broker, answer: &HttpAnswer) -> Reading {
     let word = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default().to_string();
     let (severity, text) = match (broker, answer.status) {
         (Broker::RabbitMq, 200) => (Severity::Ok, "no alarm".to_string()),
-        (Broker::RabbitMq, 503) => (Severity::Critical, format!("{} {}", word("reason"), describe_alarms(&body))),
+        (Broker::RabbitMq, 503) => {
+            (Severity::Critical, format!("{} {}", word("reason"), describe_alarms(&body)))
+        }
         (Broker::Elasticsearch, 200) => match word("status").as_str() {
             "green" => (Severity::Ok, "green".to_string()),
             "yellow" => (Severity::Warning, format!("yellow: {} shards have no copy", shards(&body))),
@@ -70,7 +72,8 @@ fn shards(body: &Value) -> u64 {
 
 fn describe_alarms(body: &Value) -> String {
     let alarms = body.get("alarms").and_then(Value::as_array).into_iter().flatten();
-    let named = alarms.filter_map(|a| Some(format!("{} on {}", a.get("resource")?.as_str()?, a.get("node")?.as_str()?)));
+    let named = alarms
+        .filter_map(|a| Some(format!("{} on {}", a.get("resource")?.as_str()?, a.get("node")?.as_str()?)));
     let all: Vec<String> = named.collect();
     if all.is_empty() { String::new() } else { format!("({})", all.join(", ")) }
 }
@@ -83,13 +86,17 @@ mod tests {
     fn both_say_it_in_their_own_way() {
         let judged = |broker, status, body: &str| {
             let timing = crate::net::http::Timing::default();
-            let reading = judge_broker(broker, &HttpAnswer { status, location: None, body: body.into(), timing });
+            let reading =
+                judge_broker(broker, &HttpAnswer { status, location: None, body: body.into(), timing });
             (reading.severity, reading.text)
         };
         let alarm = r#"{"status":"failed","reason":"There are alarms in effect","alarms":[{"node":"rabbit@a","resource":"memory"}]}"#;
         assert_eq!(judged(Broker::RabbitMq, 200, r#"{"status":"ok"}"#).0, Severity::Ok);
         let (severity, text) = judged(Broker::RabbitMq, 503, alarm);
-        assert_eq!((severity, text.as_str()), (Severity::Critical, "There are alarms in effect (memory on rabbit@a)"));
+        assert_eq!(
+            (severity, text.as_str()),
+            (Severity::Critical, "There are alarms in effect (memory on rabbit@a)")
+        );
         assert_eq!(judged(Broker::RabbitMq, 401, "").0, Severity::Unknown);
         let health = |status: &str| format!(r#"{{"status":"{status}","unassigned_shards":3}}"#);
         assert_eq!(judged(Broker::Elasticsearch, 200, &health("green")).0, Severity::Ok);

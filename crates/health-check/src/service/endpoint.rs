@@ -15,7 +15,8 @@ const REQUESTS: usize = 3;
 /// What a body says that is well, that is well enough, and that is down.
 const HEALTHY: &[&str] = &["healthy", "ok", "up", "pass", "passed", "ready", "alive"];
 const DEGRADED: &[&str] = &["degraded", "warn", "warning"];
-const DOWN: &[&str] = &["down", "fail", "failed", "unhealthy", "error", "critical", "unavailable", "not_ready", "fatal"];
+const DOWN: &[&str] =
+    &["down", "fail", "failed", "unhealthy", "error", "critical", "unavailable", "not_ready", "fatal"];
 
 /// The endpoint of these settings, with its secret.
 ///
@@ -57,7 +58,9 @@ fn ask_addresses(
     }
     let Some((first, _)) = answers.first().cloned() else {
         let first = dead.into_iter().next().map(|(_, e)| e);
-        return vec![unreachable(&first.unwrap_or_else(|| Error::new(Kind::Retry, "the name has no address")))];
+        return vec![unreachable(
+            &first.unwrap_or_else(|| Error::new(Kind::Retry, "the name has no address")),
+        )];
     };
     let mut times: Vec<f64> = answers.iter().map(|(_, a)| a.timing.whole.as_secs_f64()).collect();
     while times.len() < REQUESTS {
@@ -89,7 +92,11 @@ fn unreachable(e: &Error) -> Reading {
 /// Status first, then what the body says of itself. A text is never searched for a word: `"status":"ok"` of one part
 /// stands in the body of a degraded whole as well.
 fn judge_answer(answer: &HttpAnswer, settings: &HttpSettings) -> Reading {
-    let allowed = if settings.status.is_empty() { answer.status == 200 } else { settings.status.contains(&answer.status) };
+    let allowed = if settings.status.is_empty() {
+        answer.status == 200
+    } else {
+        settings.status.contains(&answer.status)
+    };
     let body = serde_json::from_slice::<Value>(&answer.body).ok();
     let (severity, text) = match (allowed, &settings.pointer) {
         (false, _) => (Severity::Critical, describe_status(answer, body.as_ref())),
@@ -104,7 +111,9 @@ fn describe_status(answer: &HttpAnswer, body: Option<&Value>) -> String {
     let status = answer.status;
     let why = match (status, &answer.location) {
         (300..=399, Some(to)) => format!("leads to {}", short(to)),
-        (401 | 403, _) => "it wants a login: a path for checks must be open, or have its authorization_file".into(),
+        (401 | 403, _) => {
+            "it wants a login: a path for checks must be open, or have its authorization_file".into()
+        }
         (404, _) => "there is no such path".into(),
         _ => body.map(failing_parts).unwrap_or_default(),
     };
@@ -113,10 +122,12 @@ fn describe_status(answer: &HttpAnswer, body: Option<&Value>) -> String {
 
 /// The members that do not say that they are well, of a body that tells parts: `database: down, queue: fail`.
 fn failing_parts(body: &Value) -> String {
-    let parts = ["/checks", "/details", "/components", "/services"].iter().find_map(|p| body.pointer(p)?.as_object());
+    let parts =
+        ["/checks", "/details", "/components", "/services"].iter().find_map(|p| body.pointer(p)?.as_object());
     let said = |value: &Value| {
         let word = value.as_str().or_else(|| value.get("status").and_then(Value::as_str));
-        word.map(str::to_lowercase).or_else(|| value.as_bool().map(|ok| if ok { "ok" } else { "false" }.to_string()))
+        word.map(str::to_lowercase)
+            .or_else(|| value.as_bool().map(|ok| if ok { "ok" } else { "false" }.to_string()))
     };
     let failing = parts.into_iter().flatten().filter_map(|(name, value)| {
         let word = said(value)?;
@@ -152,7 +163,9 @@ fn judge_member(body: Option<&Value>, pointer: &str, settings: &HttpSettings) ->
 
 /// Without a pointer nobody promised a form; what says by itself that it is not well is believed all the same.
 fn judge_own_words(body: Option<&Value>) -> (Severity, String) {
-    let Some(said) = body.and_then(|b| b.get("status")?.as_str()) else { return (Severity::Ok, "answers".into()) };
+    let Some(said) = body.and_then(|b| b.get("status")?.as_str()) else {
+        return (Severity::Ok, "answers".into());
+    };
     let known = |list: &[&str]| list.iter().any(|word| word.eq_ignore_ascii_case(said));
     let severity = match (known(DOWN), known(DEGRADED)) {
         (true, _) => Severity::Critical,
@@ -166,8 +179,12 @@ fn judge_own_words(body: Option<&Value>) -> (Severity, String) {
 fn judge_times(mut times: Vec<f64>, answer: &HttpAnswer, settings: &HttpSettings) -> Reading {
     times.sort_by(f64::total_cmp);
     let median = times[times.len() / 2];
-    let limit = |span: Option<toban_core::config::Span>, default: f64| span.map_or(default, |s| s.0.as_secs_f64());
-    let limits = crate::reading::Limits { warning: limit(settings.warning, 1.0), critical: limit(settings.critical, 2.0) };
+    let limit =
+        |span: Option<toban_core::config::Span>, default: f64| span.map_or(default, |s| s.0.as_secs_f64());
+    let limits = crate::reading::Limits {
+        warning: limit(settings.warning, 1.0),
+        critical: limit(settings.critical, 2.0),
+    };
     let t = &answer.timing;
     let tls = t.tls.map(|tls| format!(", TLS {}", seconds(tls.as_secs_f64()))).unwrap_or_default();
     let first = t.first_byte.unwrap_or(t.whole).as_secs_f64();
@@ -182,9 +199,11 @@ mod tests {
     use super::*;
 
     fn judged(status: u16, body: &str, pointer: Option<&str>) -> (Severity, String) {
-        let settings = HttpSettings { pointer: pointer.map(String::from), ..HttpSettings::of_url("http://x/") };
+        let settings =
+            HttpSettings { pointer: pointer.map(String::from), ..HttpSettings::of_url("http://x/") };
         let location = (300..400).contains(&status).then(|| "https://x/login".to_string());
-        let answer = HttpAnswer { status, location, body: body.into(), timing: crate::net::http::Timing::default() };
+        let answer =
+            HttpAnswer { status, location, body: body.into(), timing: crate::net::http::Timing::default() };
         let reading = judge_answer(&answer, &settings);
         (reading.severity, reading.text)
     }
@@ -210,7 +229,13 @@ mod tests {
             (401, "", None, Severity::Critical, "wants a login"),
             (404, "", None, Severity::Critical, "no such path"),
             (500, "oops", None, Severity::Critical, "500"),
-            (503, r#"{"status":"down","checks":{"database":{"status":"down"},"disk":"ok","q":false}}"#, Some("/status"), Severity::Critical, "database: down, q: false"),
+            (
+                503,
+                r#"{"status":"down","checks":{"database":{"status":"down"},"disk":"ok","q":false}}"#,
+                Some("/status"),
+                Severity::Critical,
+                "database: down, q: false",
+            ),
         ] {
             let (found, text) = judged(status, body, pointer);
             assert_eq!(found, severity, "{status} {body}: {text}");
@@ -220,8 +245,14 @@ mod tests {
 
     #[test]
     fn one_slow_request_is_no_slow_endpoint_and_a_limit_that_is_met_is_reached() {
-        let answer = HttpAnswer { status: 200, location: None, body: Vec::new(), timing: crate::net::http::Timing::default() };
-        let judge = |times: &[f64]| judge_times(times.to_vec(), &answer, &HttpSettings::of_url("http://x/")).severity;
+        let answer = HttpAnswer {
+            status: 200,
+            location: None,
+            body: Vec::new(),
+            timing: crate::net::http::Timing::default(),
+        };
+        let judge =
+            |times: &[f64]| judge_times(times.to_vec(), &answer, &HttpSettings::of_url("http://x/")).severity;
         assert_eq!(judge(&[0.1, 9.0, 0.2]), Severity::Ok);
         assert_eq!(judge(&[1.0, 1.0, 0.2]), Severity::Warning);
         assert_eq!(judge(&[0.9999, 0.9999, 5.0]), Severity::Ok);

@@ -58,9 +58,16 @@ fn judge_pools(pools: &[Pool]) -> Reading {
     };
     let waiting: f64 = pools.iter().map(|pool| number(pool, "cl_waiting")).sum();
     let measure = Measure::new(wait(worst), "s").judged_by(WAIT).seen_by("server");
-    let pool = format!("{}/{}", worst.get("database").map_or("", String::as_str), worst.get("user").map_or("", String::as_str));
+    let pool = format!(
+        "{}/{}",
+        worst.get("database").map_or("", String::as_str),
+        worst.get("user").map_or("", String::as_str)
+    );
     let text = match waiting > 0.0 {
-        true => format!("{waiting} clients wait for a server connection, the longest {} for {pool}", seconds(wait(worst))),
+        true => format!(
+            "{waiting} clients wait for a server connection, the longest {} for {pool}",
+            seconds(wait(worst))
+        ),
         false => format!("no client waits, {} pools", pools.len()),
     };
     Reading::of_measure(&rules::PGBOUNCER, measure, text).damped_by(&DELAY)

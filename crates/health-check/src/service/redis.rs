@@ -63,7 +63,10 @@ fn ask_server(settings: &RedisSettings, deadline: Instant) -> Result<Answers> {
         };
         if let Answer::Refusal(why) = session.send_command(&words)? {
             // It may quote what was sent, and it never holds the password: only its first word is told.
-            return Ok((Answer::Refusal(why.split(' ').next().unwrap_or_default().to_string()), Err(String::new())));
+            return Ok((
+                Answer::Refusal(why.split(' ').next().unwrap_or_default().to_string()),
+                Err(String::new()),
+            ));
         }
     }
     let ping = session.send_command(&["PING"])?;
@@ -82,7 +85,9 @@ fn open_line(settings: &RedisSettings, deadline: Instant) -> Result<Line> {
     let address = &settings.address;
     let doing = || format!("connect to {address}");
     if address.starts_with('/') {
-        return Line::connect_unix(Path::new(address), deadline).doing(doing).map_err(|e| e.kind_as(Kind::Retry));
+        return Line::connect_unix(Path::new(address), deadline)
+            .doing(doing)
+            .map_err(|e| e.kind_as(Kind::Retry));
     }
     let odd = || Error::usage(format!("{address:?}: HOST:PORT, or the path of a socket"));
     let (host, port) = address.rsplit_once(':').ok_or_else(odd)?;
@@ -100,7 +105,11 @@ fn open_line(settings: &RedisSettings, deadline: Instant) -> Result<Line> {
     }
     let setup = TlsSetup::trusting(settings.trust.as_deref())?;
     let begun = line.begin_tls(&setup, server_name(host)?);
-    begun.map_err(|e| Error::new(Kind::Retry, format!("TLS: {}", toban_core::tls::describe_error(&e.to_string())))).doing(doing)
+    begun
+        .map_err(|e| {
+            Error::new(Kind::Retry, format!("TLS: {}", toban_core::tls::describe_error(&e.to_string())))
+        })
+        .doing(doing)
 }
 
 impl RedisSession {
@@ -187,7 +196,8 @@ fn judge_server(
         Err(why) if why.is_empty() => return readings,
         Err(why) => {
             let text = format!("INFO: {why}");
-            readings.push(Reading::unknown(&rules::REDIS_MEMORY, text).advise("acl setuser NAME +ping +info"));
+            readings
+                .push(Reading::unknown(&rules::REDIS_MEMORY, text).advise("acl setuser NAME +ping +info"));
             return readings;
         }
     };
@@ -200,20 +210,30 @@ fn judge_server(
 
 fn judge_ping(ping: &Answer) -> Reading {
     let why = match ping {
-        Answer::Text(text) => return Reading::of_state(&rules::REDIS, Severity::Ok, format!("answers {text}")),
+        Answer::Text(text) => {
+            return Reading::of_state(&rules::REDIS, Severity::Ok, format!("answers {text}"));
+        }
         Answer::Refusal(why) => why.as_str(),
     };
     let critical = |text: &str| Reading::of_state(&rules::REDIS, Severity::Critical, text);
     match why.split(' ').next().unwrap_or_default() {
-        "NOAUTH" => Reading::unknown(&rules::REDIS, "it wants a password").advise("password_file names the file that holds it"),
-        "WRONGPASS" => Reading::unknown(&rules::REDIS, "it refuses the password").advise("correct user and password_file"),
-        "NOPERM" => Reading::unknown(&rules::REDIS, "the user may not ask").advise("acl setuser NAME +ping +info"),
-        "LOADING" => critical("it is loading its data, and serves nothing yet").advise("wait; its log says how far it is"),
+        "NOAUTH" => Reading::unknown(&rules::REDIS, "it wants a password")
+            .advise("password_file names the file that holds it"),
+        "WRONGPASS" => Reading::unknown(&rules::REDIS, "it refuses the password")
+            .advise("correct user and password_file"),
+        "NOPERM" => {
+            Reading::unknown(&rules::REDIS, "the user may not ask").advise("acl setuser NAME +ping +info")
+        }
+        "LOADING" => critical("it is loading its data, and serves nothing yet")
+            .advise("wait; its log says how far it is"),
         "MASTERDOWN" => critical("its master is away, and it is set to serve nothing meanwhile"),
         "DENIED" => Reading::unknown(&rules::REDIS, "protected mode: it takes no connection from here")
             .advise("ask by 127.0.0.1, or set a password"),
-        "MISCONF" => Reading { rule: &rules::REDIS_WRITES, ..critical("it refuses writes, since its last save failed") }
-            .advise(rules::REDIS_WRITES.action),
+        "MISCONF" => Reading {
+            rule: &rules::REDIS_WRITES,
+            ..critical("it refuses writes, since its last save failed")
+        }
+        .advise(rules::REDIS_WRITES.action),
         _ if why.contains("max number of clients") => {
             Reading { rule: &rules::REDIS_CLIENTS, ..critical("it takes no more clients") }
                 .advise(rules::REDIS_CLIENTS.action)
@@ -232,22 +252,27 @@ fn judge_memory(info: &Info, before: &dyn Fn(&str) -> Option<f64>) -> Option<Rea
     let measure = Measure::new(part, "ratio").seen_by("server");
     // A cache that throws out its oldest is full by design.
     let measure = if evicts { measure } else { measure.judged_by(Limits::of_percent(80.0, 90.0)) };
-    let evicted = number(info, "evicted_keys").zip(before("evicted_keys")).map_or(0.0, |(now, then)| now - then);
-    let thrown = if evicted > 0.0 { format!(", {evicted} keys thrown out since the last run") } else { String::new() };
+    let evicted =
+        number(info, "evicted_keys").zip(before("evicted_keys")).map_or(0.0, |(now, then)| now - then);
+    let thrown =
+        if evicted > 0.0 { format!(", {evicted} keys thrown out since the last run") } else { String::new() };
     let of = if most.is_some() { "maxmemory" } else { "the machine's memory (maxmemory is not set)" };
     let text = format!("{}, {} of {of}, {policy}{thrown}", bytes(used as u64), percent(part));
     Some(Reading::of_measure(&rules::REDIS_MEMORY, measure, text).damped_by(&MEMORY))
 }
 
 fn judge_clients(info: &Info, before: &dyn Fn(&str) -> Option<f64>) -> Option<Reading> {
-    let (clients, most) = (number(info, "connected_clients")?, number(info, "maxclients").filter(|m| *m > 0.0)?);
-    let rejected =
-        number(info, "rejected_connections").zip(before("rejected_connections")).map_or(0.0, |(now, then)| now - then);
+    let (clients, most) =
+        (number(info, "connected_clients")?, number(info, "maxclients").filter(|m| *m > 0.0)?);
+    let rejected = number(info, "rejected_connections")
+        .zip(before("rejected_connections"))
+        .map_or(0.0, |(now, then)| now - then);
     if rejected > 0.0 {
         let text = format!("{rejected} clients were turned away since the last run");
         return Some(Reading::of_state(&rules::REDIS_CLIENTS, Severity::Critical, text));
     }
-    let measure = Measure::new(clients / most, "ratio").judged_by(Limits::of_percent(80.0, 90.0)).seen_by("server");
+    let measure =
+        Measure::new(clients / most, "ratio").judged_by(Limits::of_percent(80.0, 90.0)).seen_by("server");
     let text = format!("{clients} of {most} clients");
     Some(Reading::of_measure(&rules::REDIS_CLIENTS, measure, text).damped_by(&SESSIONS))
 }
@@ -266,7 +291,11 @@ fn judge_replica(info: &Info) -> Option<Reading> {
             (Severity::Critical, format!("its master is away for {}", crate::reading::seconds(since)))
         }
     };
-    Some(Reading::of_state(&rules::REDIS_REPLICA, severity, text).damped_by(if syncing { &DELAY } else { &TWICE }))
+    Some(Reading::of_state(&rules::REDIS_REPLICA, severity, text).damped_by(if syncing {
+        &DELAY
+    } else {
+        &TWICE
+    }))
 }
 
 fn judge_saving(info: &Info) -> Reading {
@@ -316,13 +345,25 @@ mod tests {
             // No limit: of the machine's, and never of zero.
             ("used_memory:95\r\nmaxmemory:0\r\ntotal_system_memory:1000\r\n".into(), vec![]),
             ("used_memory:95\r\nmaxmemory:0\r\n".into(), vec![]),
-            ("connected_clients:9\r\nmaxclients:10\r\nrejected_connections:5\r\n".into(), vec![("redis-clients", Severity::Critical)]),
-            ("connected_clients:1\r\nmaxclients:10\r\nrejected_connections:6\r\n".into(), vec![("redis-clients", Severity::Critical)]),
+            (
+                "connected_clients:9\r\nmaxclients:10\r\nrejected_connections:5\r\n".into(),
+                vec![("redis-clients", Severity::Critical)],
+            ),
+            (
+                "connected_clients:1\r\nmaxclients:10\r\nrejected_connections:6\r\n".into(),
+                vec![("redis-clients", Severity::Critical)],
+            ),
             ("role:slave\r\nmaster_link_status:down\r\n".into(), vec![("redis-replica", Severity::Critical)]),
-            ("role:slave\r\nmaster_link_status:down\r\nmaster_sync_in_progress:1\r\n".into(), vec![("redis-replica", Severity::Warning)]),
+            (
+                "role:slave\r\nmaster_link_status:down\r\nmaster_sync_in_progress:1\r\n".into(),
+                vec![("redis-replica", Severity::Warning)],
+            ),
             ("rdb_last_bgsave_status:err\r\n".into(), vec![("redis-saving", Severity::Critical)]),
             ("aof_enabled:0\r\naof_last_write_status:err\r\n".into(), vec![]),
-            ("aof_enabled:1\r\naof_last_write_status:err\r\n".into(), vec![("redis-saving", Severity::Critical)]),
+            (
+                "aof_enabled:1\r\naof_last_write_status:err\r\n".into(),
+                vec![("redis-saving", Severity::Critical)],
+            ),
         ] {
             assert_eq!(of_info(&text), found, "{text}");
         }

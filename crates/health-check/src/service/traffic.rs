@@ -20,7 +20,13 @@ const ENOUGH: f64 = 100.0;
 const FRESH: std::ops::RangeInclusive<f64> = 20.0..=900.0;
 
 /// The share of errors and the 95th percentile; `now` is in seconds since 1970.
-pub(crate) fn check_traffic(name: &str, settings: &TrafficSettings, limit: Duration, before: &Facts, now: f64) -> Checked {
+pub(crate) fn check_traffic(
+    name: &str,
+    settings: &TrafficSettings,
+    limit: Duration,
+    before: &Facts,
+    now: f64,
+) -> Checked {
     let fact = format!("traffic {name}");
     let known = before.get(&fact);
     let counted = match settings.source.starts_with("http://") || settings.source.starts_with("https://") {
@@ -46,8 +52,11 @@ fn judge_failure(e: &Error) -> Reading {
 fn count_metrics(url: &str, limit: Duration, known: Option<&Value>, now: f64) -> Result<(Tally, Value)> {
     let endpoint = Endpoint::parse(url, None)?;
     let scrape = Scrape::take(&endpoint, Instant::now() + limit)?;
-    let last = known.and_then(|v| Some((v.get("at")?.as_f64()?, serde_json::from_value(v.get("scrape")?.clone()).ok()?)));
-    let since = last.filter(|(at, _)| FRESH.contains(&(now - at))).and_then(|(_, last): (f64, Scrape)| scrape.since(&last));
+    let last = known
+        .and_then(|v| Some((v.get("at")?.as_f64()?, serde_json::from_value(v.get("scrape")?.clone()).ok()?)));
+    let since = last
+        .filter(|(at, _)| FRESH.contains(&(now - at)))
+        .and_then(|(_, last): (f64, Scrape)| scrape.since(&last));
     let tally = match since {
         Some(tally) => tally,
         None => Scrape::watch(&endpoint, Duration::ZERO)?,
@@ -73,7 +82,8 @@ fn judge_tally(tally: &Tally, settings: &TrafficSettings) -> Vec<Reading> {
     let mut readings = vec![Reading::of_measure(&rules::ERRORS, measure, text).damped_by(&AT_ONCE)];
     let limit = |span: Option<Span>, default: f64| span.map_or(default, |span| span.0.as_secs_f64());
     if let Some(p95) = tally.p95() {
-        let limits = Limits { warning: limit(settings.warning, 1.0), critical: limit(settings.critical, 2.0) };
+        let limits =
+            Limits { warning: limit(settings.warning, 1.0), critical: limit(settings.critical, 2.0) };
         let measure = Measure::new(p95, "s").judged_by(limits).seen_by("server");
         let text = format!("95 of 100 requests took up to {}", seconds(p95));
         readings.push(Reading::of_measure(&rules::REQUEST_TIME, measure, text).damped_by(&DELAY));
@@ -88,8 +98,12 @@ mod tests {
 
     #[test]
     fn two_of_ninety_nine_are_no_share() {
-        let settings =
-            TrafficSettings { source: String::new(), errors: Thresholds::default(), warning: None, critical: None };
+        let settings = TrafficSettings {
+            source: String::new(),
+            errors: Thresholds::default(),
+            warning: None,
+            critical: None,
+        };
         let judged = |requests, errors| {
             let tally = Tally { requests, errors, ..Tally::default() };
             judge_tally(&tally, &settings)[0].severity

@@ -75,7 +75,9 @@ fn judge_unit(name: &str, unit: &Unit) -> Reading {
         "active" | "reloading" if name.ends_with(".timer") => judge_timer(unit, &state),
         "active" | "reloading" => Reading::of_state(&rules::UNIT, Severity::Ok, state),
         // Between two tries: `systemctl --failed` never shows it.
-        "activating" if sub == "auto-restart" => critical(format!("{state}: it ended, and is started again")).damped_by(&TWICE),
+        "activating" if sub == "auto-restart" => {
+            critical(format!("{state}: it ended, and is started again")).damped_by(&TWICE)
+        }
         "activating" | "deactivating" => {
             Reading::of_state(&rules::UNIT, Severity::Warning, state).damped_by(&TWICE)
         }
@@ -96,13 +98,18 @@ fn judge_timer(unit: &Unit, state: &str) -> Reading {
     let running = unit.get("SubState").is_some_and(|sub| sub == "running");
     match running || is_set("NextElapseUSecRealtime") || is_set("NextElapseUSecMonotonic") {
         true => Reading::of_state(&rules::UNIT, Severity::Ok, state),
-        false => Reading::of_state(&rules::UNIT, Severity::Critical, format!("{state}, and it will not fire again")),
+        false => Reading::of_state(
+            &rules::UNIT,
+            Severity::Critical,
+            format!("{state}, and it will not fire again"),
+        ),
     }
 }
 
 /// Counts of the last ten minutes with the new one; a count that fell began anew.
 fn add_restarts(known: Option<&Value>, new: [f64; 2]) -> Vec<[f64; 2]> {
-    let mut samples: Vec<[f64; 2]> = known.and_then(|v| serde_json::from_value(v.clone()).ok()).unwrap_or_default();
+    let mut samples: Vec<[f64; 2]> =
+        known.and_then(|v| serde_json::from_value(v.clone()).ok()).unwrap_or_default();
     samples.retain(|[at, count]| (0.0..=WITHIN).contains(&(new[0] - at)) && *count <= new[1]);
     samples.push(new);
     samples

@@ -42,7 +42,9 @@ pub(crate) fn read_log(
     let doing = || format!("read {}", path.display());
     let mut file = File::open(path).doing(doing)?;
     let meta = file.metadata().doing(doing)?;
-    let begin = from.filter(|from| from.inode == meta.ino() && from.offset <= meta.len()).map_or(0, |from| from.offset);
+    let begin = from
+        .filter(|from| from.inode == meta.ino() && from.offset <= meta.len())
+        .map_or(0, |from| from.offset);
     let begin = begin.max(meta.len().saturating_sub(MOST));
     file.seek(SeekFrom::Start(begin)).doing(doing)?;
     let mut bytes = Vec::new();
@@ -110,11 +112,13 @@ fn parse_json(line: &str) -> Option<LoggedRequest> {
     let first = |keys: &[&str]| keys.iter().find_map(|key| value.get(*key)).cloned();
     let number = |value: Value| value.as_f64().or_else(|| value.as_str()?.parse().ok());
     let status = number(first(&["status", "status_code", "statusCode"])?)? as u16;
-    let at = first(&["time", "timestamp", "time_iso8601", "@timestamp", "ts"]).and_then(|v| match v.as_f64() {
-        Some(seconds) => Timestamp::from_millisecond((seconds * 1000.0) as i64).ok(),
-        None => v.as_str()?.parse().ok(),
-    });
-    let millis = first(&["duration_ms", "response_time_ms", "responseTime"]).and_then(number).map(|ms| ms / 1000.0);
+    let at =
+        first(&["time", "timestamp", "time_iso8601", "@timestamp", "ts"]).and_then(|v| match v.as_f64() {
+            Some(seconds) => Timestamp::from_millisecond((seconds * 1000.0) as i64).ok(),
+            None => v.as_str()?.parse().ok(),
+        });
+    let millis =
+        first(&["duration_ms", "response_time_ms", "responseTime"]).and_then(number).map(|ms| ms / 1000.0);
     let seconds = first(&["request_time", "duration", "response_time"]).and_then(number).or(millis);
     Some(LoggedRequest { at, status, seconds })
 }
@@ -131,7 +135,12 @@ mod tests {
             (combined.to_string(), 503, None, at),
             (format!("{combined} 0.250"), 503, Some(0.25), at),
             (format!("{combined} rt=0.3 up=0.2"), 503, Some(0.3), at),
-            (r#"{"status":200,"request_time":"0.1","time":"2026-12-01T01:25:41Z"}"#.into(), 200, Some(0.1), at),
+            (
+                r#"{"status":200,"request_time":"0.1","time":"2026-12-01T01:25:41Z"}"#.into(),
+                200,
+                Some(0.1),
+                at,
+            ),
             (r#"{"statusCode":500,"responseTime":20}"#.into(), 500, Some(0.02), None),
         ] {
             let parsed = parse_line(&line).unwrap_or_else(|| panic!("{line}"));
@@ -146,7 +155,8 @@ mod tests {
     fn a_log_is_read_on_from_where_it_ended() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("log");
-        let line = |status: u16| format!("a - - [01/Dec/2026:01:25:41 +0000] \"GET / HTTP/1.1\" {status} 1 0.5\n");
+        let line =
+            |status: u16| format!("a - - [01/Dec/2026:01:25:41 +0000] \"GET / HTTP/1.1\" {status} 1 0.5\n");
         std::fs::write(&path, format!("{}{}a - - [01/", line(200), line(500))).expect("written");
         let (tally, position) = read_log(&path, None, None).expect("read");
         assert_eq!((tally.requests, tally.errors, tally.p95()), (2.0, 1.0, Some(0.5)));

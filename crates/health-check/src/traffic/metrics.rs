@@ -12,7 +12,8 @@ const MOST: u64 = 32 << 20;
 /// Seconds between two looks of one run.
 const OWN_WINDOW: Duration = Duration::from_secs(2);
 /// Names of the counter, the best first; then any that ends like them.
-const COUNTERS: &[&str] = &["http_requests_total", "http_request_duration_seconds_count", "http_server_requests_total"];
+const COUNTERS: &[&str] =
+    &["http_requests_total", "http_request_duration_seconds_count", "http_server_requests_total"];
 const STATUS: &[&str] = &["status", "status_code", "code", "http_status_code", "http_response_status_code"];
 
 /// One look at all counters.
@@ -52,7 +53,8 @@ impl Scrape {
     /// Failed when it has no counter of requests with their status.
     pub(crate) fn parse(text: &str) -> Result<Scrape> {
         let samples: Vec<MetricSample<'_>> = text.lines().filter_map(parse_sample).collect();
-        let status = |sample: &MetricSample<'_>| STATUS.iter().find_map(|key| sample.labels.get(*key).cloned());
+        let status =
+            |sample: &MetricSample<'_>| STATUS.iter().find_map(|key| sample.labels.get(*key).cloned());
         let counter = find_counter(&samples).ok_or_else(|| {
             Error::failed("the metrics hold no counter of requests with a label status, status_code or code")
                 .hint("http_requests_total{status=…} is what Prometheus' clients call it")
@@ -98,7 +100,9 @@ impl Scrape {
         let ends = Instant::now() + window.max(OWN_WINDOW);
         while Instant::now() < ends {
             toban_core::shutdown::check()?;
-            std::thread::sleep(Duration::from_millis(200).min(ends.saturating_duration_since(Instant::now())));
+            std::thread::sleep(
+                Duration::from_millis(200).min(ends.saturating_duration_since(Instant::now())),
+            );
         }
         let after = Scrape::take(endpoint, limit())?;
         after.since(&before).ok_or_else(|| {
@@ -115,7 +119,10 @@ fn find_counter<'a>(samples: &[MetricSample<'a>]) -> Option<&'a str> {
         let ends = s.name.ends_with("_requests_total") || s.name.ends_with("_request_total");
         ends || (s.name.contains("request") && s.name.ends_with("_count"))
     };
-    COUNTERS.iter().find_map(|name| named(name)).or_else(|| samples.iter().filter(fits).find(like).map(|s| s.name))
+    COUNTERS
+        .iter()
+        .find_map(|name| named(name))
+        .or_else(|| samples.iter().filter(fits).find(like).map(|s| s.name))
 }
 
 /// The buckets of all labels together, of the first histogram of request times.

@@ -83,7 +83,8 @@ fn every_form_of_answer_agrees_and_nothing_to_check_is_never_well() {
     assert_eq!(text.status, Some(4), "{text:?}");
     assert!(text.stdout.starts_with("WARNING\tmemory\tmemory\t85 % "), "{text:?}");
     assert_eq!(alarms(&world.run(&["memory", "handles", "--json", "--no-state"])), ["memory memory warning"]);
-    let metrics = std::fs::read_to_string(world.path("metrics/toban_health-check-run-main.prom")).expect("metrics");
+    let metrics =
+        std::fs::read_to_string(world.path("metrics/toban_health-check_run_main.prom")).expect("metrics");
     assert!(metrics.contains("toban_health_check_severity{"), "{metrics}");
     assert_eq!(world.run(&["http", "--monitoring"]).status, Some(3));
     world.run(&["http"]).refused(2, "nothing to check");
@@ -92,12 +93,19 @@ fn every_form_of_answer_agrees_and_nothing_to_check_is_never_well() {
 #[test]
 fn pressure_and_lines_are_read() {
     let world = World::new();
-    world.set("proc/pressure/memory", "some avg10=0 avg60=50.00 avg300=0 total=1\nfull avg10=0 avg60=12.00 avg300=0 total=1\n");
+    world.set(
+        "proc/pressure/memory",
+        "some avg10=0 avg60=50.00 avg300=0 total=1\nfull avg10=0 avg60=12.00 avg300=0 total=1\n",
+    );
     assert_eq!(alarms(&world.run(&["pressure", "--json", "--no-state"])), ["pressure memory critical"]);
     world.set("sys/class/net/eth0/device/x", "");
     world.set("sys/class/net/eth0/operstate", "up\n");
     world.set("sys/class/net/eth0/speed", "1000\n");
-    let line = |bytes: u64| format!("head\nhead\n eth0: {bytes} 10 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n veth1: 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9\n");
+    let line = |bytes: u64| {
+        format!(
+            "head\nhead\n eth0: {bytes} 10 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n veth1: 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9\n"
+        )
+    };
     for (run, bytes) in [0_u64, 7_000_000_000, 14_000_000_000, 21_000_000_000].into_iter().enumerate() {
         world.set("proc/net/dev", &line(bytes));
         world.set("proc/uptime", &format!("{}.00 0\n", 1000 + run * 60));

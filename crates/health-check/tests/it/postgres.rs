@@ -23,7 +23,10 @@ fn a_server_is_judged_by_a_role_with_pg_monitor_alone() {
 #[test]
 fn slots_sessions_and_locks_are_seen() {
     let pg = Pg::start(&["wal_level=replica", "max_connections=20"]);
-    pg.psql("postgres", "select pg_create_physical_replication_slot('left_over', true); create table t (a int)");
+    pg.psql(
+        "postgres",
+        "select pg_create_physical_replication_slot('left_over', true); create table t (a int)",
+    );
     let world = World::new();
     world.put("toban.toml", &format!(
         "[health.postgres.main]\ndb = \"{}\"\nrole = 'standby'\nstandbys = ['replica']\nidle_in_transaction = '0s'\n",
@@ -31,7 +34,9 @@ fn slots_sessions_and_locks_are_seen() {
     ));
     let run = |more: &[&str]| world.run(&[&["postgres", "--json", "--no-state"], more].concat());
     let found = alarms(&run(&[]));
-    for expected in ["pg-slot main/left_over warning", "pg-role main critical", "pg-standby main/replica critical"] {
+    for expected in
+        ["pg-slot main/left_over warning", "pg-role main critical", "pg-standby main/replica critical"]
+    {
         assert!(found.iter().any(|f| f == expected), "{expected}: {found:?}");
     }
 }

@@ -24,20 +24,30 @@ fn serve(answer: &'static str) -> u16 {
 
 #[test]
 fn endpoints_are_judged_by_status_and_member() {
-    let degraded = serve("HTTP/1.1 200 OK\r\nContent-Length: 21\r\nConnection: close\r\n\r\n{\"status\":\"degraded\"}");
-    let login = serve("HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let degraded =
+        serve("HTTP/1.1 200 OK\r\nContent-Length: 21\r\nConnection: close\r\n\r\n{\"status\":\"degraded\"}");
+    let login =
+        serve("HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     let old = serve("HTTP/1.0 200 OK\r\n\r\nwell");
     let closed = serve("");
     let world = World::new();
-    world.put("toban.toml", &format!(
-        "[health.http.degraded]\nurl = 'http://127.0.0.1:{degraded}/'\npointer = '/status'\n\
+    world.put(
+        "toban.toml",
+        &format!(
+            "[health.http.degraded]\nurl = 'http://127.0.0.1:{degraded}/'\npointer = '/status'\n\
          [health.http.login]\nurl = 'http://127.0.0.1:{login}/'\n\
          [health.http.old]\nurl = 'http://127.0.0.1:{old}/'\n\
          [health.http.closed]\nurl = 'http://127.0.0.1:{closed}/'\n"
-    ));
+        ),
+    );
     let ran = world.run(&["http", "--json", "--no-state"]);
     let found = alarms(&ran);
-    assert_eq!(found, ["http closed critical", "http login critical", "http degraded warning"], "{}", ran.said());
+    assert_eq!(
+        found,
+        ["http closed critical", "http login critical", "http degraded warning"],
+        "{}",
+        ran.said()
+    );
 }
 
 /// A Redis of its own; ended when dropped.
@@ -51,7 +61,9 @@ impl Redis {
         let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
         let libraries = tool("redis/usr/lib/x86_64-linux-gnu");
         let mut command = Command::new(tool("redis/usr/bin/redis-server"));
-        command.args(["--port", &port.to_string(), "--dir", &world.path("").display().to_string()]).args(words);
+        command
+            .args(["--port", &port.to_string(), "--dir", &world.path("").display().to_string()])
+            .args(words);
         command.env("LD_LIBRARY_PATH", libraries).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("starts");
         until("Redis listens", Duration::from_secs(20), || {
@@ -73,7 +85,10 @@ fn redis_is_asked_with_its_password_and_no_password_is_told() {
     let world = World::new();
     let redis = Redis::start(&world, &["--requirepass", "s3cret-word", "--save", ""]);
     let config = |more: &str| {
-        world.put("toban.toml", &format!("[health.redis.cache]\naddress = '127.0.0.1:{}'\n{more}", redis.port));
+        world.put(
+            "toban.toml",
+            &format!("[health.redis.cache]\naddress = '127.0.0.1:{}'\n{more}", redis.port),
+        );
     };
     config("");
     let ran = world.run(&["redis", "--json", "--no-state"]);
@@ -97,7 +112,9 @@ fn units_are_asked_in_one_call_and_a_hanging_systemctl_hides_nothing() {
         let mode = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(world.path("bin/systemctl"), mode).expect("chmod");
     };
-    let run = || world.run(&["units", "handles", "--json", "--no-state", "--unit", "a.service", "--unit", "b.service"]);
+    let run = || {
+        world.run(&["units", "handles", "--json", "--no-state", "--unit", "a.service", "--unit", "b.service"])
+    };
     stand_in(
         "printf 'Id=a.service\\nLoadState=loaded\\nActiveState=active\\nSubState=running\\nNRestarts=0\\n\\nId=b.service\\nLoadState=not-found\\nActiveState=inactive\\nSubState=dead\\n'",
     );
@@ -124,7 +141,8 @@ fn the_gate_says_go_back_or_wait() {
     let gate = |requests, errors| {
         log("new.log", requests, errors);
         let at = ["--window", "5min", "--at", "2026-12-01T03:02:00Z"];
-        world.call(&[&["gate", "--json", "--baseline", "old.log", "--candidate", "new.log"], &at[..]].concat())
+        world
+            .call(&[&["gate", "--json", "--baseline", "old.log", "--candidate", "new.log"], &at[..]].concat())
     };
     assert_eq!(gate(300, 1).status, Some(0));
     let back = gate(300, 30);

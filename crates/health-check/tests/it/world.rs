@@ -64,7 +64,10 @@ impl World {
 
     fn started(&self, mut tool: Command) -> Ran {
         let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
-        tool.env_clear().env("PATH", path).env("HOME", self.dir.path()).env("TOBAN_STATE_DIR", self.path("state"));
+        tool.env_clear()
+            .env("PATH", path)
+            .env("HOME", self.dir.path())
+            .env("TOBAN_STATE_DIR", self.path("state"));
         let config = self.path("toban.toml");
         if config.exists() {
             tool.env("TOBAN_CONFIG", config);
