@@ -16,6 +16,7 @@ pub fn bins() -> PathBuf {
     let folder = test.ancestors().nth(2).expect("target/debug/deps/test").to_path_buf();
     for tool in [
         "cert-checker",
+        "health-check",
         "host-audit",
         "json-to-pg",
         "pg-backup",

@@ -15,7 +15,7 @@ pub(super) struct Deb {
     proof: &'static str,
 }
 
-/// What the tests need: a pooler, servers whose certificates are looked at, another tool's backups. Each with the
+/// What the tests need: a pooler, a cache, servers whose certificates are looked at, another tool's backups. Each with the
 /// libraries that a plain system lacks.
 pub(super) const DEBS: &[Deb] = &[
     PGBACKREST,
@@ -41,6 +41,20 @@ pub(super) const DEBS: &[Deb] = &[
             "libwrap0",
         ],
         proof: "usr/sbin/nft",
+    },
+    Deb {
+        dir: "redis",
+        packages: &[
+            "redis-server",
+            "redis-tools",
+            "libjemalloc2",
+            "liblzf1",
+            "liblua5.1-0",
+            "lua-cjson",
+            "lua-bitop",
+            "libatomic1",
+        ],
+        proof: "usr/bin/redis-check-rdb",
     },
     Deb {
         dir: "daemons",

@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    toban_core::main(health_check::run)
+}
