@@ -114,7 +114,7 @@ _sqlite__to__pg() {
             return 0
             ;;
         sqlite__subcmd__to__subcmd__pg__subcmd__cutover)
-            opts="-n -v -q -h --to --schema --dry-run --rehearse --max-window --lock-wait --stop-command --switch-command --probe --probe-wait --abort --finish --verbose --quiet --json --config --help"
+            opts="-n -v -q -h --to --schema --dry-run --rehearse --max-window --lock-wait --stop-command --app-stopped --switch-command --probe --probe-wait --abort --finish --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -143,6 +143,7 @@ complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -l pr
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -s n -l dry-run -d 'Say how long the window would be, and stop before it'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -l rehearse -d 'Do all of it and the way back on a copy of the file and in a schema of its own, and take both away again'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -l app-stopped -d 'The application is stopped, although its processes cannot be looked at (as in a container, or without being root)'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -l abort -d 'Lift the fence of a cutover that ended in the middle: the application goes on with SQLite'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -l finish -d 'The point of no return: take everything of ours out of the database'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'

@@ -108,7 +108,7 @@ _user__audit() {
             return 0
             ;;
         user__subcmd__audit__subcmd__app)
-            opts="-v -q -h --db --cluster --timeout --pack --sign-key --reviews --review-every --redact --monitoring --at --mapping --detect --unused --grace --password-age --password-warning --max-admins --admin-role --domain --verbose --quiet --json --config --help"
+            opts="-v -q -h --db --cluster --timeout --pack --sign-key --reviews --review-every --redact --monitoring --at --mapping --detect --unused --grace --password-age --password-warning --max-admins --admin-role --domain --os-accounts --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -179,6 +179,10 @@ _user__audit() {
                     return 0
                     ;;
                 --domain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --os-accounts)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -52,6 +52,7 @@ complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l password-w
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l max-admins -d 'More administrators than this are too many [default: 5]' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l admin-role -d 'A role that makes administrators, beside the usual names (admin, ROLE_ADMIN, superuser, root, owner, what ends in admin); !NAME takes a usual one out; may be given several times' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l domain -d 'A domain that e-mail addresses may have; may be given several times [default: any]' -r
+complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l os-accounts -d 'Also judge the accounts of a system, as `host-audit list accounts --json` wrote them: who is disabled here and gets in there, and whose nobody knows. An account is of the address\'s first part, or by [audit.os_accounts]' -r -F
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l monitoring -d 'Answer as a monitoring plugin: one line with perfdata, exit 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN'
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l detect -d 'Write a mapping for the configuration from the columns, with the reasons and what is not known, and stop'

@@ -58,7 +58,7 @@ pub struct CutoverArgs {
     #[command(flatten)]
     pub sides: CopySides,
     /// Say how long the window would be, and stop before it
-    #[arg(short = 'n', long)]
+    #[arg(short = 'n', long, conflicts_with_all = ["abort", "finish"])]
     pub dry_run: bool,
     /// Do all of it and the way back on a copy of the file and in a schema of its own, and take both away again
     #[arg(long, conflicts_with_all = ["dry_run", "abort", "finish", "stop_command", "switch_command", "probe"])]

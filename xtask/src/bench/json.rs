@@ -90,11 +90,7 @@ fn ways([python, _, postgres]: &[PathBuf; 3]) -> [Way; 5] {
     };
     let plan = "json-to-pg -q plan data --for dbname=ours -o move.toml >/dev/null";
     [
-        Way {
-            name: "json-to-pg plan",
-            database: Some("ours"),
-            line: format!("rm -f move.toml && {plan}"),
-        },
+        Way { name: "json-to-pg plan", database: Some("ours"), line: format!("rm -f move.toml && {plan}") },
         Way {
             name: "json-to-pg run, proof included",
             database: Some("ours"),

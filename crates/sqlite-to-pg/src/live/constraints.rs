@@ -4,6 +4,7 @@
 use crate::model::Plan;
 use migrate::sql::qualified_name;
 use postgres::Client;
+use postgres::error::SqlState;
 use toban_core::{Context, Result};
 
 /// Every foreign key from or to our tables: what drops it, what makes it again, what makes it valid.
@@ -60,6 +61,35 @@ pub(super) fn put_back(client: &mut Client, schema: &str) -> Result<()> {
         client.batch_execute(&statement).doing(|| statement.clone())?;
         let done = "update toban_live.restored set statement = null where at = $1";
         client.execute(done, &[&at]).doing(doing)?;
+    }
+    Ok(())
+}
+
+/// Puts back what an earlier copy left away, but for what is back already, or is no more.
+///
+/// # Errors
+/// Those of the server.
+pub(super) fn put_back_earlier(client: &mut Client, schema: &str) -> Result<()> {
+    let doing = || "put the foreign keys and triggers of an earlier copy back".to_string();
+    let known = [
+        SqlState::DUPLICATE_OBJECT,
+        SqlState::UNDEFINED_OBJECT,
+        SqlState::UNDEFINED_TABLE,
+        SqlState::UNDEFINED_COLUMN,
+        SqlState::INVALID_SCHEMA_NAME,
+    ];
+    let sql =
+        "select statement from toban_live.restored where target = $1 and statement is not null order by at";
+    for row in client.query(sql, &[&schema]).doing(doing)? {
+        let statement: String = row.get(0);
+        client.batch_execute("savepoint earlier").doing(doing)?;
+        match client.batch_execute(&statement) {
+            Ok(()) => client.batch_execute("release earlier").doing(doing)?,
+            Err(e) if e.code().is_some_and(|code| known.contains(code)) => {
+                client.batch_execute("rollback to earlier").doing(doing)?;
+            }
+            Err(e) => return Err(e).doing(|| statement.clone()),
+        }
     }
     Ok(())
 }

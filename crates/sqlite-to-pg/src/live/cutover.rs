@@ -14,9 +14,10 @@ use super::openers::{FencedFile, check_visible};
 use super::record::{newest_entry, schema_version};
 use super::reverse_log::{has_entries, install_log, remove_log, reverse_tables};
 use super::state::{self, LivePhase, LiveState};
-use super::target_fence::{drop_fence, put_target_fence};
+use super::target_fence::put_target_fence;
 use super::touched::{drop_touched, filter_touched, plan_to_compare, set_numbers};
 use crate::live_args::CutoverArgs;
+use crate::target::fence::drop_fence;
 use crate::verify::{self, CopyProof};
 use migrate::session;
 use std::collections::BTreeMap;
@@ -38,6 +39,18 @@ pub(crate) fn run(args: &CutoverArgs, out: &mut Out<'_>) -> Result<()> {
         (true, _) => return abort_cutover(&mut link),
         (_, true) => return finish_cutover(&mut link),
         _ => {}
+    }
+    let fenced = link.record.state == FENCED;
+    if args.dry_run && (fenced || !link.is_followed()) {
+        return Err(Error::usage("there is no window to forecast: a cutover was begun already")
+            .hint("`sqlite-to-pg status` says how far it is"));
+    }
+    // The fence is raised only after the target knows of the capture: this one is not of this cutover.
+    if fenced && link.is_fresh() {
+        return Err(Error::usage(
+            "the file is behind the fence of a cutover that this target knows nothing of",
+        )
+        .hint("is it that of another database, or of another --schema?"));
     }
     let mut timer = Timer::new(out);
     if link.state.phase == LivePhase::FellBack && link.record.state == FENCED {
@@ -67,7 +80,7 @@ pub(crate) fn run(args: &CutoverArgs, out: &mut Out<'_>) -> Result<()> {
         _ => session::in_transaction(
             &mut link.client,
             || "let PostgreSQL take writes".into(),
-            |client| drop_fence(client, &link.plan),
+            |client| drop_fence(client, &link.plan.schema),
         )?,
     }
     timer.time_phase("validate foreign keys", |_| {
@@ -170,7 +183,8 @@ fn check_proof(proof: &CopyProof, what: &str) -> Result<()> {
 fn close_window(link: &mut LiveLink, args: &CutoverArgs, timer: &mut Timer<'_, '_>) -> Result<()> {
     let wait = args.lock_wait.map_or(LOCK_WAIT, Duration::from_secs);
     let version = timer.time_phase("fence", |_| raise_fence(&link.path, wait))?;
-    let closed = carry_over(link, timer)
+    let closed = follow_anew(link)
+        .and_then(|()| carry_over(link, timer))
         .and_then(|()| check_fence(link, version))
         .and_then(|()| timer.time_phase("restore keys and triggers", |_| settle_target(link)));
     let Err(e) = closed else { return Ok(()) };
@@ -184,6 +198,15 @@ fn close_window(link: &mut LiveLink, args: &CutoverArgs, timer: &mut Timer<'_, '
             e.hint("the fence could not be lifted, and the file takes no writes: cutover --abort lifts it")
         }
     })
+}
+
+/// Behind the fence of a return to SQLite that was cut off, keys and triggers are in the target again, and so is the
+/// fence of its own.
+fn follow_anew(link: &mut LiveLink) -> Result<()> {
+    match link.record.state == FENCED && link.state.proven.is_none() {
+        true => link.begin_following(),
+        false => Ok(()),
+    }
 }
 
 /// The last changes and the tables that are copied again, in one transaction, then the comparison.
@@ -298,7 +321,7 @@ fn switch_over(link: &mut LiveLink, args: &CutoverArgs, timer: &mut Timer<'_, '_
 
 /// Back to SQLite, unless rows were written to PostgreSQL: then it is false, and nothing is done.
 fn return_to_sqlite(link: &mut LiveLink) -> Result<bool> {
-    let following = LiveState { phase: LivePhase::Following, ..link.state.clone() };
+    let following = LiveState { phase: LivePhase::Following, proven: None, ..link.state.clone() };
     let LiveLink { client, plan, record, .. } = link;
     // The target first: a file that takes writes while the copy counts as proven would lose them at the next run.
     let returned = session::in_transaction(
@@ -313,7 +336,7 @@ fn return_to_sqlite(link: &mut LiveLink) -> Result<bool> {
             client.batch_execute(isolation).doing(|| "return to SQLite".into())?;
             put_target_fence(client, plan, &tables, LOCK_WAIT.as_secs())?;
             if has_entries(client, &plan.schema)? {
-                drop_fence(client, plan)?;
+                drop_fence(client, &plan.schema)?;
                 return Ok(false);
             }
             remove_log(client, plan, &tables)?;
@@ -355,6 +378,8 @@ fn finish_cutover(link: &mut LiveLink) -> Result<()> {
         client,
         || "end the cutover".into(),
         |client| {
+            // Of a fallback that was killed: nothing takes it away later.
+            drop_fence(client, &plan.schema)?;
             remove_log(client, plan, &reverse_tables(plan, &record.tables))?;
             state::forget_cutover(client, &plan.schema)
         },

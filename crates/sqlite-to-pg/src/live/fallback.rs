@@ -9,9 +9,10 @@ use super::forecast::Timer;
 use super::link::LiveLink;
 use super::reverse_log::reverse_tables;
 use super::state::{self, LivePhase, LiveState};
-use super::target_fence::{drop_fence, raise_target_fence};
+use super::target_fence::raise_target_fence;
 use super::touched::{plan_to_compare, set_numbers};
 use crate::live_args::FallbackArgs;
+use crate::target::fence::drop_fence;
 use crate::verify;
 use migrate::session;
 use std::time::{Duration, Instant};
@@ -63,7 +64,7 @@ pub(crate) fn run(args: &FallbackArgs, out: &mut Out<'_>) -> Result<()> {
         session::in_transaction(
             client,
             || "let PostgreSQL take writes".into(),
-            |client| drop_fence(client, plan),
+            |client| drop_fence(client, &plan.schema),
         )?;
         log::warn!("the fence is lifted: the application goes on with PostgreSQL");
         return Err(e);

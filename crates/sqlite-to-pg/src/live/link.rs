@@ -7,11 +7,11 @@ use super::file;
 use super::record::{self, CaptureRecord, entries_of, find_changes, read_capture, schema_version};
 use super::reverse_log::{remove_log, reverse_tables};
 use super::state::{self, LivePhase, LiveState, RecopiedTable};
-use super::target_fence::drop_fence;
 use crate::live_args::CopySides;
 use crate::load::rejects::Rejects;
-use crate::model::Plan;
+use crate::model::{Mode, Plan};
 use crate::source::catalog::schema_sum;
+use crate::target::fence::drop_fence;
 use migrate::session;
 use postgres::Client;
 use rusqlite::Connection;
@@ -85,6 +85,11 @@ impl LiveLink {
         Ok(LiveLink { path, reader, to, client, plan, record, state, fresh, rejects, checked: None })
     }
 
+    /// Whether the target does not know of this capture yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
     /// Whether the application writes to the file. A copy counts as proven only behind the fence: where it was lifted
     /// the end of that transaction was never learned.
     pub(super) fn is_followed(&self) -> bool {
@@ -107,11 +112,15 @@ impl LiveLink {
         session::in_transaction(client, doing, |client| {
             state::make_tables(client)?;
             if *fresh {
+                // Tables of the application's outlast their copy, without the keys and triggers that were taken away.
+                if plan.mode == Mode::Existing {
+                    constraints::put_back_earlier(client, &plan.schema)?;
+                }
                 // What an earlier capture left is about a copy that is no more.
                 state::forget_tables(client, &plan.schema)?;
             }
             state::write_state(client, &plan.schema, state)?;
-            drop_fence(client, plan)?;
+            drop_fence(client, &plan.schema)?;
             remove_log(client, plan, &reverse_tables(plan, &record.tables))?;
             constraints::take_away(client, plan)?;
             for table in &plan.tables {

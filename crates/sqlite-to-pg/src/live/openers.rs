@@ -73,9 +73,12 @@ fn sees_all() -> bool {
     own == Path::new(FIRST_NAMESPACE) && Path::new("/proc/1").exists()
 }
 
-/// The kernel's own threads have no command line, and no files.
+/// The kernel's own threads have no command line, and no files. Mounted with `hidepid=1` /proc tells neither.
 fn has_program(process: &Path) -> bool {
-    fs::read(process.join("cmdline")).is_ok_and(|line| !line.is_empty())
+    match fs::read(process.join("cmdline")) {
+        Ok(line) => !line.is_empty(),
+        Err(e) => e.kind() == ErrorKind::PermissionDenied,
+    }
 }
 
 fn describe_process(pid: u32, process: &Path, replaced: bool) -> FileOpener {

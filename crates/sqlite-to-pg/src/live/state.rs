@@ -3,12 +3,10 @@
 
 use super::record::LogEntries;
 use crate::model::{Action, Mode, Plan};
+pub(crate) use crate::target::fence::LIVE_SCHEMA as SCHEMA;
 use postgres::Client;
 use toban_core::pg::quote_literal;
 use toban_core::{Context, Error, Kind, Result};
-
-/// The schema of ours.
-pub(crate) const SCHEMA: &str = "toban_live";
 
 /// How far a cutover is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,10 +2,9 @@
 //! SQLite.
 
 use super::reverse_log::{ReverseTable, TRIGGER, relations_of};
-use super::state::SCHEMA;
 use crate::model::Plan;
+use crate::target::fence::{drop_fence, fence_function};
 use migrate::session;
-use migrate::sql::qualified_name;
 use postgres::Client;
 use toban_core::{Context, Result};
 
@@ -35,7 +34,7 @@ pub(super) fn put_target_fence(
 ) -> Result<()> {
     let doing = || "refuse writes to PostgreSQL".to_string();
     client.batch_execute(&format!("set local lock_timeout = '{seconds}s'")).doing(doing)?;
-    drop_fence(client, plan)?;
+    drop_fence(client, &plan.schema)?;
     let function = fence_function(&plan.schema);
     let make = format!(
         "create function {function}() returns trigger language plpgsql as \
@@ -54,17 +53,4 @@ pub(super) fn put_target_fence(
         }
     }
     Ok(())
-}
-
-/// Takes it away, in the transaction that is open.
-///
-/// # Errors
-/// Those of the server.
-pub(super) fn drop_fence(client: &mut Client, plan: &Plan) -> Result<()> {
-    let drop = format!("drop function if exists {}() cascade", fence_function(&plan.schema));
-    client.batch_execute(&drop).doing(|| "let PostgreSQL take writes".into())
-}
-
-fn fence_function(schema: &str) -> String {
-    qualified_name(SCHEMA, &migrate::names::short_name(&format!("fence_{schema}")))
 }

@@ -5,6 +5,7 @@ pub(crate) mod checks;
 pub(crate) mod create;
 pub(crate) mod definitions;
 pub(crate) mod expressions;
+pub(crate) mod fence;
 pub(crate) mod foreign_keys;
 pub(crate) mod indexes;
 pub(crate) mod place;

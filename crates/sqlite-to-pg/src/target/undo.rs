@@ -1,6 +1,6 @@
 //! The way back: what a run made is written down with it, and `--undo` takes it away again.
 
-use super::definitions;
+use super::{definitions, fence};
 use crate::model::{ForeignKey, Mode, Object, Plan, Table};
 use migrate::session;
 use migrate::sql::{name_list, qualified_name};
@@ -186,6 +186,8 @@ pub(crate) fn undo_last(client: &mut Client, schema: &str, even_if_changed: bool
             // Under the lock and in the transaction that drops them: rows that come in between would go without a
             // word.
             let told = if alone { Vec::new() } else { check_changed(client, &last, even_if_changed, true)? };
+            // Tables that were there before the run stay, and the fence of a return to SQLite refuses what takes it back.
+            fence::drop_fence(client, schema)?;
             let (steps, more) = take_steps(client, &last, if alone { STEPS } else { i64::MAX })?;
             Ok((told.into_iter().chain(steps).collect::<Vec<_>>(), more))
         })?;
