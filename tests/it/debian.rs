@@ -27,7 +27,8 @@ exec chroot . /bin/bash /tmp/script
 "#;
 
 /// What every script begins with: the tools as scripts/install.sh puts them, and Debian's cluster as it comes.
-const PRELUDE: &str = r##"set -euo pipefail
+const PRELUDE: &str = r##"set -eEuo pipefail
+trap 'tail -n 30 /var/log/postgresql/*.log >&2' ERR
 chmod 1777 /tmp
 install -d -o postgres -g postgres -m 2775 /run/postgresql
 root() { echo "# $1"; env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root bash -ec "$1"; }
@@ -136,7 +137,7 @@ fn config() -> String {
 /// The archive of the guide, into `repo`.
 fn archive(repo: &str) -> String {
     let settings = blocks(WAL, "## Archive", "")[0].replace("file:///var/backups/toban", repo);
-    file("/etc/postgresql/15/main/postgresql.conf", &settings) + "pg_ctlcluster 15 main restart\n"
+    file("/etc/postgresql/15/main/postgresql.conf", &settings) + "pg_ctlcluster 15 main restart\nsoon 'select true' t\n"
 }
 
 /// The runbook from its second chapter on, and what must be there afterwards.

@@ -145,7 +145,7 @@ pub(crate) fn resolve_name(host: &str, port: u16, deadline: Instant) -> io::Resu
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         let found = (host.as_str(), port).to_socket_addrs();
-        sender.send(found.map(|all| all.collect::<BTreeSet<SocketAddr>>()))
+        sender.send(found.map(Iterator::collect::<BTreeSet<SocketAddr>>))
     });
     let found =
         receiver.recv_timeout(time_left(deadline)?).map_err(|_| io::Error::from(ErrorKind::TimedOut))??;
