@@ -137,7 +137,8 @@ fn config() -> String {
 /// The archive of the guide, into `repo`.
 fn archive(repo: &str) -> String {
     let settings = blocks(WAL, "## Archive", "")[0].replace("file:///var/backups/toban", repo);
-    file("/etc/postgresql/15/main/postgresql.conf", &settings) + "pg_ctlcluster 15 main restart\nsoon 'select true' t\n"
+    file("/etc/postgresql/15/main/postgresql.conf", &settings)
+        + "pg_ctlcluster 15 main restart\nsoon 'select true' t\n"
 }
 
 /// The runbook from its second chapter on, and what must be there afterwards.

@@ -7,7 +7,7 @@ Examples:
   Only who listens and what reaches it, for a script:
     host-audit run sockets firewall --json
   Evidence for the monthly review, in Japanese:
-    host-audit run --lang ja --pack /var/lib/toban/host-evidence
+    host-audit run --lang ja --pack /var/lib/host-audit/evidence
   A copy of another host's files:
     host-audit run --root /mnt/copy
 

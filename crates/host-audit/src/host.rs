@@ -84,6 +84,11 @@ impl HostView {
         self.raw.take()
     }
 
+    /// Leaves an answer out of the pack: it may hold secrets.
+    pub(crate) fn forget_raw(&self, label: &str) {
+        self.raw.borrow_mut().remove(label);
+    }
+
     /// A file as text; bytes that are no UTF-8 become marks.
     pub(crate) fn read_text(&self, path: &str) -> Sight<String> {
         self.read_bytes(path).map(|b| String::from_utf8_lossy(&b).into_owned())
@@ -110,6 +115,11 @@ impl HostView {
     /// A file, opened; never waits, as a pipe in the place of a file would have us do.
     pub(crate) fn open_file(&self, path: &str) -> Sight<File> {
         let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+        // A link that a user made in a home may lead to a device, and to open one as root may do something: /dev/watchdog
+        // resets the machine, a tape is wound back.
+        if self.is_live() && std::fs::metadata(self.path(path)).is_ok_and(|meta| !meta.is_file()) {
+            return Err(Unseen::new(path, "it is no file"));
+        }
         let opened = match self.is_live() {
             true => File::options().read(true).custom_flags(flags).open(self.path(path)),
             false => self.open_inside(path),

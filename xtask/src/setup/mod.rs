@@ -13,7 +13,7 @@ use std::process::Command;
 
 #[derive(clap::Args, Default)]
 pub(crate) struct Args {
-    /// PostgreSQL 14 and 17 too
+    /// PostgreSQL 14 too
     #[arg(long)]
     pub(crate) all_majors: bool,
     /// Only what `cargo xtask demo` needs: one PostgreSQL

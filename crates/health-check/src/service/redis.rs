@@ -56,17 +56,17 @@ type Answers = (Answer, std::result::Result<String, String>);
 fn ask_server(settings: &RedisSettings, deadline: Instant) -> Result<Answers> {
     let mut session = RedisSession { line: open_line(settings, deadline)? };
     if let Some(path) = &settings.password_file {
-        let password = Secret::from_file(path)?;
+        // A file that we may not read says nothing of the server: unknown, not down.
+        let password = Secret::from_file(path).map_err(|e| e.kind_as(Kind::Usage))?;
         let words: Vec<&str> = match &settings.user {
             Some(user) => vec!["AUTH", user, password.reveal()],
             None => vec!["AUTH", password.reveal()],
         };
         if let Answer::Refusal(why) = session.send_command(&words)? {
-            // It may quote what was sent, and it never holds the password: only its first word is told.
-            return Ok((
-                Answer::Refusal(why.split(' ').next().unwrap_or_default().to_string()),
-                Err(String::new()),
-            ));
+            // It may quote what was sent, the password too: its first word is told, or that the server is full.
+            let full = "ERR max number of clients reached";
+            let told = if why.starts_with(full) { full } else { why.split(' ').next().unwrap_or_default() };
+            return Ok((Answer::Refusal(told.to_string()), Err(String::new())));
         }
     }
     let ping = session.send_command(&["PING"])?;

@@ -58,6 +58,11 @@ pub(crate) fn read_log(
         return Err(Error::failed(format!("{}: no line is a request", path.display()))
             .hint("the combined form and lines of JSON with `status` are read"));
     }
+    if since.is_some() && !requests.is_empty() && requests.iter().all(|r| r.at.is_none()) {
+        // None of them would count, and a version that was never looked at would pass for a quiet one.
+        return Err(Error::failed(format!("{}: no line has a time that can be read", path.display()))
+            .hint("the combined form has $time_local in brackets; lines of JSON want RFC 3339 or seconds"));
+    }
     let recent = |r: &&LoggedRequest| since.is_none_or(|since| r.at.is_some_and(|at| at >= since));
     Ok((count_requests(requests.iter().filter(recent)), position))
 }

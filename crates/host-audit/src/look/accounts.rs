@@ -197,16 +197,38 @@ fn parse_key(line: &str, user: &str) -> Option<LoginKey> {
     if line.is_empty() || line.starts_with('#') {
         return None;
     }
-    let words: Vec<&str> = line.split_whitespace().collect();
-    // Every blob begins with the length of its type, three zero bytes: `AAAA` in base64.
-    let at = words.iter().position(|w| w.starts_with("AAAA"))?;
-    let blob = STANDARD.decode(words[at]).ok()?;
+    // As sshd does it: a key, else options and a key. A word inside of an option that looks like a key, as in
+    // command="echo AAAA", must not hide the one that logs in.
+    let (options, rest) = match read_blob(line).is_some() {
+        true => ("", line),
+        false => line.split_at(find_options_end(line)),
+    };
+    let (blob, comment) = read_blob(rest)?;
     Some(LoginKey {
         user: user.into(),
         fingerprint: format!("SHA256:{}", STANDARD_NO_PAD.encode(sha256(&blob))),
-        comment: words[at + 1..].join(" "),
-        options: words[..at.saturating_sub(1)].join(" "),
+        comment,
+        options: options.into(),
     })
+}
+
+/// The key and the comment of `TYPE KEY COMMENT`. Every key begins with the length of its type, three zero bytes first.
+fn read_blob(text: &str) -> Option<(Vec<u8>, String)> {
+    let mut words = text.split_whitespace();
+    words.next().filter(|kind| !kind.contains(['"', '=']))?;
+    let blob = STANDARD.decode(words.next()?).ok().filter(|blob| blob.starts_with(&[0, 0, 0]))?;
+    Some((blob, words.collect::<Vec<_>>().join(" ")))
+}
+
+/// The first blank outside of quotes; `\"` is no quote.
+fn find_options_end(line: &str) -> usize {
+    let (mut quoted, mut escaped) = (false, false);
+    let end = line.find(|c: char| {
+        quoted ^= c == '"' && !escaped;
+        escaped = c == '\\';
+        !quoted && c.is_ascii_whitespace()
+    });
+    end.unwrap_or(line.len())
 }
 
 /// Facts of each account, key and membership; and what is wrong with them.
@@ -304,12 +326,14 @@ mod tests {
     #[test]
     fn a_key_is_found_behind_its_options() {
         let blob = "AAAAC3NzaC1lZDI1NTE5AAAAIJiZ5vlQBv5l8Rxn0d4WmYb1m0YxYd4wq2G0qK2l0hVn";
+        let hiding = format!("command=\"echo AAAA {blob}\"");
         for (line, options) in [
             (format!("ssh-ed25519 {blob} anna@x"), ""),
             (
                 format!("from=\"10.0.0.0/8\",command=\"echo hi\" ssh-ed25519 {blob} anna@x"),
                 "from=\"10.0.0.0/8\",command=\"echo hi\"",
             ),
+            (format!("command=\"echo AAAA {blob}\" ssh-ed25519 {blob} anna@x"), hiding.as_str()),
         ] {
             let key = parse_key(&line, "anna").expect("a key");
             assert_eq!((key.options.as_str(), key.comment.as_str()), (options, "anna@x"));

@@ -174,6 +174,8 @@ fn read_journal(host: &HostView, history: &mut AuthHistory) {
     ]);
     match host.ask(&ProgramQuestion { label: "journal-auth.json", command: &command, also: &[] }) {
         Ok(text) => {
+            // Lines of sudo have the arguments of commands, of which nothing is kept.
+            host.forget_raw("journal-auth.json");
             history.sources.insert("journal".into());
             text.lines().filter_map(parse_entry).for_each(|event| history.add_event(event, "journal"));
         }

@@ -100,7 +100,11 @@ pub(crate) fn read_files(host: &HostView, accounts: &AccountTable, named: &[Stri
     });
     for account in people {
         let folder = format!("{}/.ssh", account.home);
-        for name in host.list_names(&folder).unwrap_or_default() {
+        let names = host.list_names(&folder).unwrap_or_else(|unseen| {
+            seen.gaps.push(unseen);
+            Vec::new()
+        });
+        for name in names {
             let public = name.ends_with(".pub") || name.starts_with("known_hosts") || name == "config";
             let closing =
                 if public || name.starts_with("authorized_keys") { Closing::Fixed } else { Closing::Secret };

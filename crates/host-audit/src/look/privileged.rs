@@ -6,6 +6,7 @@ use crate::look::accounts::AccountTable;
 use crate::look::packages::{PackageOwners, find_owners};
 use std::collections::HashSet;
 use std::fs::DirEntry;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -103,6 +104,8 @@ impl FileWalk<'_> {
             let shown = self.shown(&folder);
             let entries = match std::fs::read_dir(&folder) {
                 Ok(entries) => entries,
+                // Gone since its folder was read, as folders in /tmp are every day: nothing is unseen.
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
                 Err(e) => {
                     self.seen.gaps.push(Unseen::new(shown, e.to_string()));
                     continue;

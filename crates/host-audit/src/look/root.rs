@@ -110,13 +110,10 @@ pub(crate) fn judge_root(rules: &SudoRules, history: &Sight<AuthHistory>, report
             .says(format!("sudo's rule in {}: {}", line.file, line.text))
             .weighs(if line.text.starts_with("Defaults") { Severity::Warning } else { Severity::Critical })
     }));
-    let open = |l: &&SudoLine| {
-        l.text.contains("NOPASSWD:")
-            && l.text
-                .split("NOPASSWD:")
-                .nth(1)
-                .is_some_and(|c| c.trim().split(',').any(|c| c.trim() == "ALL"))
-    };
+    // Other tags may stand between: `NOPASSWD: SETENV: ALL` (sudoers(5)).
+    let is_all =
+        |c: &str| !c.trim().starts_with("PASSWD:") && c.rsplit(':').next().unwrap_or(c).trim() == "ALL";
+    let open = |l: &&SudoLine| l.text.split("NOPASSWD:").skip(1).any(|rest| rest.split(',').any(is_all));
     report.findings.extend(rules.lines.iter().filter(open).map(|line| {
         HostFinding::new(
             HostSubject::Root,

@@ -5,7 +5,7 @@ use crate::format::backup::StoredBackup;
 use jiff::Timestamp;
 use std::ops::{ControlFlow, Range};
 use toban_core::repo::Repos;
-use toban_core::repo::archive::Archive;
+use toban_core::repo::archive::{Archive, TailGone, cover};
 use toban_core::repo::keys::System;
 use toban_core::repo::recovery_path::{PartialSegment, Reach, RecoveryPath};
 use toban_core::wal::{History, Lsn, Record, Records, Segment, WalName};
@@ -110,8 +110,10 @@ impl Archives {
         let (segment, bytes) = (begun.segment, begun.to.0 - begun.segment.start().0);
         let found = self.ask_archives(|archive| {
             let mut content = Vec::new();
-            archive.assemble(begun.tails, bytes, segment.size, &mut content)?;
-            Ok(Some(content))
+            match archive.assemble(begun.tails, bytes, segment.size, &mut content) {
+                Err(e) if TailGone::caused(&e) => read_replaced(archive, segment, bytes),
+                assembled => assembled.map(|()| Some(content)),
+            }
         })?;
         found.ok_or_else(|| segment_gone(segment))
     }
@@ -123,6 +125,21 @@ impl Archives {
         })?;
         found.ok_or_else(|| segment_gone(segment))
     }
+}
+
+/// The first `bytes` bytes of a segment whose tails a stream replaced since they were listed, and zeros: by longer ones, or by
+/// the whole segment.
+fn read_replaced(archive: &Archive<'_>, segment: Segment, bytes: u64) -> Result<Option<Vec<u8>>> {
+    let cover = cover(&archive.tails(WalName::from(segment))?);
+    let mut content = Vec::new();
+    if cover.last().is_some_and(|tail| tail.end() >= bytes) {
+        archive.assemble(&cover, bytes, segment.size, &mut content)?;
+        return Ok(Some(content));
+    }
+    let whole = archive.get(WalName::from(segment), &mut content)?;
+    let rest = usize::try_from(bytes).unwrap_or(usize::MAX).min(content.len());
+    content[rest..].fill(0);
+    Ok(whole.map(|_| content))
 }
 
 fn segment_gone(segment: Segment) -> Error {

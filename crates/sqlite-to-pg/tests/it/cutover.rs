@@ -398,10 +398,10 @@ fn every_fault_in_the_copy_is_found_before_the_switch() {
          with recursive c(i) as (select 1 union all select i + 1 from c where i < 200)
          insert into f select i, i * 7, 'text ' || i, '2024-01-02T03:04:05Z', i % 2 from c;",
     );
-    let mut dice = Dice::new(seed());
+    let (mut dice, mut id) = (Dice::new(seed()), 2);
     for round in 0..rounds(25) {
-        // Not the first row, which the application changes below.
-        let id = dice.below(199) + 2;
+        // Not the first row, which the application changes below, nor the last one's, which the log makes right still.
+        id = (id - 2 + 1 + dice.below(198)) % 199 + 2;
         let fault = match dice.index(7) {
             0 => format!("update f set n = n + 1 where id = {id}"),
             1 => format!("update f set t = t || ' ' where id = {id}"),

@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 use toban_core::config::Config;
-use toban_core::repo::archive::Archive;
+use toban_core::repo::archive::{Archive, TailGone};
 use toban_core::repo::cluster;
 use toban_core::repo::keys::System;
 use toban_core::repo::{Repo, RepoOpening, Repos};
@@ -22,6 +22,9 @@ use toban_core::{Context, Error, Kind, Result};
 
 /// How long recovery waits for a store that does not answer where it has another place to look.
 const WAIT_WITH_ALTERNATIVE: Duration = Duration::from_secs(5);
+
+/// How often tails are looked for that go while they are read: each time another one is there.
+const TRIES: usize = 5;
 
 /// What one call works with.
 struct FetchJob {
@@ -37,12 +40,7 @@ pub(crate) fn fetch_file(args: &cli::Fetch, config: &Config) -> Result<()> {
     let identifier = system_identifier(args)?;
     let to = Destination::new(&args.path, name, identifier);
     let job = FetchJob::open(args, config, identifier, to.is_in_pg_wal())?;
-    // In this order: what is whole goes before what is put together, and zeros are filled in last of all.
-    if ahead::take_kept(&to)?
-        || job.fetch_whole(&to)?
-        || job.derive_history(&to)?
-        || job.fetch_unfinished(&to)?
-    {
+    if ahead::take_kept(&to)? || job.fetch_stored(&to)? {
         change_content(args, &to)?;
         ahead::ensure_started(args, name)?;
         return Ok(());
@@ -67,6 +65,22 @@ fn system_identifier(args: &cli::Fetch) -> Result<u64> {
 }
 
 impl FetchJob {
+    /// Puts what is stored of it in its place, in this order: what is whole goes before what is put together, and zeros are
+    /// filled in last of all. Where a stream replaces the tails that are being read it begins again: there is more then.
+    fn fetch_stored(&self, to: &Destination) -> Result<bool> {
+        for _ in 1..TRIES {
+            match self.fetch_stored_once(to) {
+                Err(e) if TailGone::caused(&e) => log::debug!("{}: again", e.chain()),
+                fetched => return fetched,
+            }
+        }
+        self.fetch_stored_once(to)
+    }
+
+    fn fetch_stored_once(&self, to: &Destination) -> Result<bool> {
+        Ok(self.fetch_whole(to)? || self.derive_history(to)? || self.fetch_unfinished(to)?)
+    }
+
     /// `in_pg_wal`: recovery has the file in pg_wal, too.
     fn open(args: &cli::Fetch, config: &Config, identifier: u64, in_pg_wal: bool) -> Result<FetchJob> {
         let system = System { cluster: args.repos.cluster.clone(), identifier };

@@ -12,7 +12,7 @@ pub use compress::{Compressed, LEVELS};
 pub use encrypted_file::{StoredObject, is_same_encrypted};
 pub use inventory::{Inventory, MissingRange, TimelineSegments};
 pub use stored_form::StoredForm;
-pub use tail::{Tail, cover, covers};
+pub use tail::{Tail, TailGone, cover, covers};
 
 use super::keys::System;
 use crate::age::Recipients;

@@ -148,7 +148,7 @@ impl Archive<'_> {
     }
 
     /// Whether `cover` is all of `segment`: its WAL ends by a switch, and the rest is zeros; or nothing is missing. What
-    /// is encrypted, and cannot be read here, counts as far as it reaches.
+    /// is encrypted and cannot be read here, or went while it was read, counts as far as it reaches.
     ///
     /// # Errors
     /// Those of [`Archive::assemble`].
@@ -159,7 +159,7 @@ impl Archive<'_> {
         }
         let mut ending = Ending::of_segment(*segment);
         match self.assemble(cover, bytes, bytes, &mut ending) {
-            Err(e) if NoIdentity::caused(&e) => Ok(false),
+            Err(e) if NoIdentity::caused(&e) || TailGone::caused(&e) => Ok(false),
             assembled => assembled.map(|()| ending.is_switch()),
         }
     }
@@ -191,14 +191,16 @@ impl Archive<'_> {
     /// `size`.
     ///
     /// # Errors
-    /// Corrupt when one is damaged or gone; then what was written is worthless. Retry when the store could not be asked.
+    /// Then what was written is worthless: Corrupt when one is damaged; Retry when one is gone ([`TailGone`]), or when the
+    /// store could not be asked.
     pub fn assemble(&self, cover: &[Tail], bytes: u64, size: u64, to: &mut dyn Write) -> Result<()> {
         let mut at = 0;
         for tail in cover {
             let end = tail.end().min(bytes).max(at);
             let mut window = Window { skip: at - tail.offset.min(at), left: end - at, to: &mut *to };
             let sum = self.read(&self.tail_key(tail), &mut window)?;
-            if sum.map(|s| s.bytes) != Some(tail.length) {
+            let gone = || Error::retry(format!("{} went while it was read", tail.path())).because(TailGone);
+            if sum.ok_or_else(gone)?.bytes != tail.length {
                 return Err(Error::corrupt(format!("{} is not as long as its name says", tail.path())));
             }
             at = end;
@@ -207,6 +209,26 @@ impl Archive<'_> {
         zeros.map(drop).doing(|| "fill the segment up".into())
     }
 }
+
+/// The cause of an error of reading tails that a stream has replaced meanwhile, by longer ones or by the whole segment.
+#[derive(Clone, Copy, Debug)]
+pub struct TailGone;
+
+impl TailGone {
+    /// Whether it is below `e`.
+    pub fn caused(e: &Error) -> bool {
+        std::iter::successors(std::error::Error::source(e), |e| (*e).source())
+            .any(<dyn std::error::Error>::is::<TailGone>)
+    }
+}
+
+impl std::fmt::Display for TailGone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("longer ones or the whole segment took its place")
+    }
+}
+
+impl std::error::Error for TailGone {}
 
 /// Passes on some of the bytes it gets.
 struct Window<'w> {
@@ -303,10 +325,16 @@ mod tests {
         assert_eq!(bytes.len() as u64, SIZE);
         assert!(bytes[..300_000] == content[..300_000] && bytes[300_000..].iter().all(|b| *b == 0));
 
+        let stale = cover(&archive.tails(name()).expect("listed"));
         let key = archive.tail_key(&tail(8000, 300_000));
         archive.remove_tail(&tail(0, 9000)).expect("removed");
         archive.remove_tail(&tail(0, 9000)).expect("gone is fine");
         assert!(assembled().expect("from the others") == bytes);
+        // Who listed them before does not take that for damage.
+        let gone = archive.assemble(&stale, SIZE, SIZE, &mut Vec::new()).expect_err("one is gone");
+        assert!(gone.kind() == Kind::Retry && TailGone::caused(&gone), "{gone:?}");
+        let segment = name().segment(SIZE).expect("a segment");
+        assert!(!archive.are_whole(&stale, &segment).expect("as far as it is known"));
         let stored = dir.path().join(key.as_str());
         let mut flipped = std::fs::read(&stored).expect("read");
         let middle = flipped.len() / 2;
