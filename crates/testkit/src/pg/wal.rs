@@ -45,15 +45,22 @@ impl Pg {
         wal.join(format!("archive_status/{name}.done")).exists() || !wal.join(name).exists()
     }
 
-    /// Waits until it knows that the file is archived.
+    /// Waits until it knows that the file is archived, and those of its timeline before it: a push looks ahead, and one that is
+    /// killed may have stored a later one.
     #[track_caller]
     pub fn wait_until_archived(&self, name: &str) {
-        // What was archived meanwhile is progress, too.
-        let marks =
-            || fs::read_dir(self.data_dir().join("pg_wal/archive_status")).into_iter().flatten().flatten();
-        until(&format!("{name} is archived"), LIMIT, || match self.is_archived(name) {
-            true => Ok(()),
-            false => Err(format!("{:?}\n{}", marks().map(|m| m.file_name()).collect::<Vec<_>>(), self.log())),
+        let list_marks = || {
+            let marks = fs::read_dir(self.data_dir().join("pg_wal/archive_status")).into_iter().flatten();
+            marks.flatten().map(|m| m.file_name().to_string_lossy().into_owned()).collect::<Vec<_>>()
+        };
+        let waits = |mark: &String| {
+            let waiting = mark.strip_suffix(".ready").filter(|of| of.len() == name.len());
+            waiting.is_some_and(|of| of[..8] == name[..8] && of < name)
+        };
+        until(&format!("{name} is archived"), LIMIT, || match list_marks() {
+            marks if self.is_archived(name) && !marks.iter().any(waits) => Ok(()),
+            // What was archived meanwhile is progress, too.
+            marks => Err(format!("{marks:?}\n{}", self.log())),
         });
     }
 
