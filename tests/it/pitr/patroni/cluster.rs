@@ -187,7 +187,10 @@ postgresql:
     }
 
     /// Runs patronictl, asked of a member that lives.
-    pub(super) fn patronictl(&self, args: &[&str]) {
+    ///
+    /// # Errors
+    /// What it said where it did not do it.
+    pub(super) fn try_patronictl(&self, args: &[&str]) -> Result<(), String> {
         let mut ctl = self.as_member(Path::new("/usr/bin/env"));
         ctl.args(["python3", "-c", "from patroni.ctl import ctl; ctl()", "-c"]);
         let number = self.members().iter().map(|m| m.number).next().expect("a member");
@@ -195,7 +198,7 @@ postgresql:
         let done = done.expect("run patronictl");
         let text =
             String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "patronictl {args:?}: {text}");
+        if done.status.success() { Ok(()) } else { Err(text) }
     }
 
     /// Patroni's list of its members; empty where no member answers.

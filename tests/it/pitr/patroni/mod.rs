@@ -123,14 +123,11 @@ impl Site {
         let what = dice.index(kinds);
         eprintln!("n{leader}: {}", ["switched over", "its server crashes", "its machine is gone"][what]);
         match what {
+            // That another led already when it was asked is seen below.
             0 => {
-                self.cluster.patronictl(&[
-                    "switchover",
-                    "demo",
-                    "--leader",
-                    &format!("n{leader}"),
-                    "--force",
-                ]);
+                let name = format!("n{leader}");
+                let said = self.cluster.try_patronictl(&["switchover", "demo", "--leader", &name, "--force"]);
+                said.unwrap_or_else(|said| eprintln!("{said}"));
             }
             1 => self.cluster.crash(leader),
             _ => self.cluster.lose(leader),
@@ -146,17 +143,20 @@ impl Site {
         self.cluster.wait_until_healthy();
     }
 
-    /// A replica is made anew from the repository.
+    /// A replica is made anew from the repository: another one where a busy machine changes the leader meanwhile.
     fn reinit(&self, dice: &mut Dice) {
-        let leader = self.cluster.wait_until_healthy();
-        let number = [1, 2, 3].into_iter().filter(|n| *n != leader).nth(dice.index(2)).expect("two");
-        eprintln!("n{number}: made anew");
-        let made = || self.cluster.log(number).matches("replica has been created using toban").count();
-        let before = made();
-        self.cluster.patronictl(&["reinit", "demo", &format!("n{number}"), "--force", "--wait"]);
-        // Not at once: Patroni begins again where a file went while it removed the folder, as one does that is fetched ahead.
-        until("it is made of the repository", Duration::from_secs(60), || {
-            if made() > before { Ok(()) } else { Err(self.cluster.log(number)) }
+        until("a replica is made anew", Duration::from_secs(180), || {
+            let leader = self.cluster.wait_until_healthy();
+            let number = [1, 2, 3].into_iter().filter(|n| *n != leader).nth(dice.index(2)).expect("two");
+            eprintln!("n{number}: made anew");
+            let made = || self.cluster.log(number).matches("replica has been created using toban").count();
+            let before = made();
+            self.cluster.try_patronictl(&["reinit", "demo", &format!("n{number}"), "--force", "--wait"])?;
+            // Not at once: Patroni begins again where a file went while it removed the folder, as one does that is fetched ahead.
+            until("it is made of the repository", Duration::from_secs(60), || {
+                if made() > before { Ok(()) } else { Err(self.cluster.log(number)) }
+            });
+            Ok(())
         });
         self.cluster.wait_until_healthy();
     }
