@@ -1,7 +1,6 @@
 //! json-to-pg on one large file of records, beside DuckDB's read_json and ATTACH.
 
 use crate::measure::{Cost, cost, median};
-use crate::scratch::Scratch;
 use crate::setup;
 use crate::sh::{self, Result};
 use std::path::PathBuf;
@@ -64,7 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for way in ways(&duckdb) {
         let mut costs = Vec::new();
         for round in 1..=args.runs {
-            prepare(&scratch, &way)?;
+            way.database.map_or(Ok(()), |database| super::make_database_anew(&scratch, database))?;
             let once = cost(&mut scratch.shell(&way.line))?;
             println!("round {round}: {:<48} {:>6.2} s {:>6.0} MiB", way.name, once.wall, once.rss);
             costs.push(once);
@@ -74,14 +73,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let page = page(args, &rows);
     println!("{page}");
     super::record("JSON files", &page)
-}
-
-fn prepare(scratch: &Scratch, way: &Way) -> Result<()> {
-    let Some(database) = way.database else { return Ok(()) };
-    let line = format!(
-        "psql -Xqc 'set client_min_messages = error' -c 'drop database if exists {database}' -c 'create database {database}' -c checkpoint"
-    );
-    sh::quietly(&mut scratch.shell(&line))
 }
 
 fn ways([python, _, postgres]: &[PathBuf; 3]) -> [Way; 5] {

@@ -88,11 +88,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let mut costs = Vec::new();
         for round in 1..=args.runs {
             if way.anew {
-                let database = way.database;
-                let line = format!(
-                    "psql -Xqc 'set client_min_messages = error' -c 'drop database if exists {database}' -c 'create database {database}' -c checkpoint"
-                );
-                sh::quietly(&mut scratch.shell(&line))?;
+                super::make_database_anew(&scratch, way.database)?;
             }
             let once = cost(&mut scratch.shell(&way.line))?;
             println!("round {round}: {:<48} {:>6.2} s {:>6.0} MiB", way.name, once.wall, once.rss);

@@ -76,6 +76,14 @@ fn stage_on(major: Option<u32>, settings: &[&str], tools: &[&str]) -> Result<Scr
     Ok(scratch)
 }
 
+/// An empty database, and no writes of the last run left to be made.
+fn make_database_anew(scratch: &Scratch, name: &str) -> Result<()> {
+    let line = format!(
+        "psql -Xqc 'set client_min_messages = error' -c 'drop database if exists {name}' -c 'create database {name}' -c checkpoint"
+    );
+    sh::quietly(&mut scratch.shell(&line))
+}
+
 /// Builds `tools` for release: the folder that they are in. Of the whole workspace, so that all of them share what
 /// they are built on.
 fn release(tools: &[&str]) -> Result<PathBuf> {
